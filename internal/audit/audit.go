@@ -1,0 +1,61 @@
+// Package audit owns the record of what was done: a closed list of events, and which fields each may carry.
+//
+// Fields are values of the product, never secrets: no token, password, code or key goes into one.
+package audit
+
+import (
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/ident"
+)
+
+// Event names what happened. The list is closed.
+type Event string
+
+// The events.
+const (
+	SignIn                Event = "signIn"
+	SignInFailed          Event = "signInFailed"
+	TokenIssued           Event = "tokenIssued"
+	RefreshReused         Event = "refreshTokenReused"
+	DeviceApproved        Event = "deviceApproved"
+	DeviceDeclined        Event = "deviceDeclined"
+	SessionRevoked        Event = "sessionRevoked"
+	UserCreated           Event = "userCreated"
+	UserUpdated           Event = "userUpdated"
+	UserDeleted           Event = "userDeleted"
+	GroupCreated          Event = "groupCreated"
+	GroupUpdated          Event = "groupUpdated"
+	GroupDeleted          Event = "groupDeleted"
+	MemberAdded           Event = "memberAdded"
+	MemberRemoved         Event = "memberRemoved"
+	RoleAssigned          Event = "roleAssignmentCreated"
+	RoleUnassigned        Event = "roleAssignmentDeleted"
+	ResourceGroupWritten  Event = "resourceGroupWritten"
+	ResourceGroupDeleted  Event = "resourceGroupDeleted"
+	ClusterWritten        Event = "clusterWritten"
+	ClusterDeleted        Event = "clusterDeleted"
+	ClusterCertsRotated   Event = "clusterCertificatesRotated"
+	LocalAccountsDisabled Event = "localAccountsDisabled"
+	LocalAccountsEnabled  Event = "localAccountsEnabled"
+	CredentialIssued      Event = "clusterCredentialIssued"
+	CertificateRevoked    Event = "clusterCertificateRevoked"
+	ClusterRecovered      Event = "clusterRecovered"
+	SigningKeyRotated     Event = "signingKeyRotated"
+)
+
+// Record is one entry of the audit log.
+type Record struct {
+	At     time.Time      `json:"at"`
+	Event  Event          `json:"event"`
+	Tenant ident.TenantID `json:"tenant"`
+	// Actor is who did it; ActorName is readable: a user principal name, an application's name, or a program's.
+	Actor     ident.ObjectID `json:"actor"`
+	ActorName string         `json:"actorName,omitempty"`
+	// Target is what it was done to: an object id, a resource id, a fingerprint.
+	Target string `json:"target,omitempty"`
+	// Correlation is the request id shown to the caller.
+	Correlation string `json:"correlation,omitempty"`
+	// Detail holds further values by name.
+	Detail map[string]string `json:"detail,omitempty"`
+}

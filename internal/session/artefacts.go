@@ -1,0 +1,56 @@
+package session
+
+import (
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/ident"
+)
+
+// RefreshToken is one link in the chain of a session's refresh tokens (RFC 9700 4.14.2: rotation with reuse detection).
+type RefreshToken struct {
+	// Hash is the hex SHA-256 of the token; the token itself is never kept.
+	Hash    string          `json:"hash"`
+	Session ident.SessionID `json:"session"`
+	Client  ident.ClientID  `json:"client"`
+	User    ident.ObjectID  `json:"user"`
+	// HomeTenant is the tenant of the user; the token may be redeemed at any tenant the user is in.
+	HomeTenant ident.TenantID `json:"homeTenant"`
+	CreatedAt  time.Time      `json:"createdAt"`
+	ExpiresAt  time.Time      `json:"expiresAt"`
+	// FirstUsedAt is when it was first redeemed; zero while it is fresh.
+	FirstUsedAt time.Time `json:"firstUsedAt"`
+}
+
+// DeviceState says how far a device sign-in has come (RFC 8628).
+type DeviceState string
+
+// The states of a device sign-in.
+const (
+	DevicePending  DeviceState = "pending"
+	DeviceApproved DeviceState = "approved"
+	DeviceDeclined DeviceState = "declined"
+)
+
+// DeviceCode is a device sign-in under way. Redeeming deletes it: a code is used once.
+type DeviceCode struct {
+	// Hash is the hex SHA-256 of the device code.
+	Hash string `json:"hash"`
+	// UserCode as the person types it, in its canonical form: upper case, no dash.
+	UserCode string         `json:"userCode"`
+	Client   ident.ClientID `json:"client"`
+	// TenantHint is the tenant segment of the request: a tenant id, or zero for organizations and common.
+	TenantHint ident.TenantID `json:"tenantHint"`
+	// Scope as requested at the start; the poll need not repeat it.
+	Scope     string      `json:"scope"`
+	V1        bool        `json:"v1,omitempty"` // started at the v1 endpoint, with a resource
+	State     DeviceState `json:"state"`
+	CreatedAt time.Time   `json:"createdAt"`
+	ExpiresAt time.Time   `json:"expiresAt"`
+	// LastPollAt serves slow_down.
+	LastPollAt time.Time `json:"lastPollAt"`
+	// User and Session are set when a person approves.
+	User    ident.ObjectID  `json:"user"`
+	Session ident.SessionID `json:"session"`
+	// RemoteAddr is where the start came from; shown to the person who approves.
+	RemoteAddr string `json:"remoteAddr,omitempty"`
+}

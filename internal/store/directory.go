@@ -1,0 +1,299 @@
+package store
+
+import (
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
+	"github.com/keyreeve/keyreeve/internal/ident"
+)
+
+// PutTenant makes or replaces a tenant and its domains.
+func (tx *Tx) PutTenant(t directory.Tenant) error {
+	err := tx.put(feed.Tenant, t.ID.String(), t,
+		`INSERT INTO tenants (doc, id) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`, t.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM tenant_domains WHERE tenant = $1`, t.ID); err != nil {
+		return err
+	}
+	for _, d := range t.Domains {
+		if _, err := tx.exec(`INSERT INTO tenant_domains (domain, tenant) VALUES ($1, $2)`, directory.Fold(d), t.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tenant returns a tenant.
+func (tx *Tx) Tenant(id ident.TenantID) (directory.Tenant, error) {
+	return one[directory.Tenant](tx, "tenant", id.String(), `SELECT doc FROM tenants WHERE id = $1`, id)
+}
+
+// TenantByDomain returns the tenant with a verified domain.
+func (tx *Tx) TenantByDomain(domain string) (directory.Tenant, error) {
+	return one[directory.Tenant](tx, "tenant", domain,
+		`SELECT t.doc FROM tenants t JOIN tenant_domains d ON d.tenant = t.id WHERE d.domain = $1`, directory.Fold(domain))
+}
+
+// Tenants returns every tenant.
+func (tx *Tx) Tenants() ([]directory.Tenant, error) {
+	return all[directory.Tenant](tx, "tenant", `SELECT doc FROM tenants ORDER BY id`)
+}
+
+// PutUser makes or replaces a user. Conflict if another user of the tenant has its user principal name.
+func (tx *Tx) PutUser(u directory.User) error {
+	return tx.put(feed.User, u.ID.String(), u,
+		`INSERT INTO users (doc, id, tenant, upn_key, display_key) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, upn_key = excluded.upn_key, display_key = excluded.display_key`,
+		u.ID, u.Tenant, directory.Fold(u.UserPrincipalName), directory.Fold(u.DisplayName))
+}
+
+// DeleteUser removes a user with memberships, directory roles, credentials and sessions.
+func (tx *Tx) DeleteUser(id ident.ObjectID) error {
+	if err := tx.forget(id); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM passwords WHERE id = $1`, id); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
+		return err
+	}
+	return tx.remove(feed.User, id.String(), `DELETE FROM users WHERE id = $1`, id)
+}
+
+// forget removes the relations of a principal that is about to be deleted.
+func (tx *Tx) forget(id ident.ObjectID) error {
+	groups, err := tx.texts("member", `SELECT group_id FROM members WHERE member_id = $1`, id)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := tx.remove(feed.Member, g+"/"+id.String(), `DELETE FROM members WHERE group_id = $1 AND member_id = $2`, g, id); err != nil {
+			return err
+		}
+	}
+	roles, err := tx.texts("directory role", `SELECT role FROM directory_roles WHERE principal = $1`, id)
+	if err != nil {
+		return err
+	}
+	for _, r := range roles {
+		if err := tx.remove(feed.DirectoryRole, r+"/"+id.String(), `DELETE FROM directory_roles WHERE role = $1 AND principal = $2`, r, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// User returns a user by object id.
+func (tx *Tx) User(id ident.ObjectID) (directory.User, error) {
+	return one[directory.User](tx, "user", id.String(), `SELECT doc FROM users WHERE id = $1`, id)
+}
+
+// UserByUPN returns a user of a tenant by user principal name, without case.
+func (tx *Tx) UserByUPN(tenant ident.TenantID, upn string) (directory.User, error) {
+	return one[directory.User](tx, "user", upn, `SELECT doc FROM users WHERE tenant = $1 AND upn_key = $2`, tenant, directory.Fold(upn))
+}
+
+// PutGroup makes or replaces a group.
+func (tx *Tx) PutGroup(g directory.Group) error {
+	return tx.put(feed.Group, g.ID.String(), g,
+		`INSERT INTO user_groups (doc, id, tenant, display_key, nickname_key) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key, nickname_key = excluded.nickname_key`,
+		g.ID, g.Tenant, directory.Fold(g.DisplayName), directory.Fold(g.MailNickname))
+}
+
+// DeleteGroup removes a group with its members and memberships.
+func (tx *Tx) DeleteGroup(id ident.ObjectID) error {
+	members, err := tx.texts("member", `SELECT member_id FROM members WHERE group_id = $1`, id)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if err := tx.remove(feed.Member, id.String()+"/"+m, `DELETE FROM members WHERE group_id = $1 AND member_id = $2`, id, m); err != nil {
+			return err
+		}
+	}
+	if err := tx.forget(id); err != nil {
+		return err
+	}
+	return tx.remove(feed.Group, id.String(), `DELETE FROM user_groups WHERE id = $1`, id)
+}
+
+// Group returns a group.
+func (tx *Tx) Group(id ident.ObjectID) (directory.Group, error) {
+	return one[directory.Group](tx, "group", id.String(), `SELECT doc FROM user_groups WHERE id = $1`, id)
+}
+
+// NameQuery selects directory objects of a tenant. Set fields must all hold; comparisons ignore case.
+type NameQuery struct {
+	Tenant ident.TenantID
+	// DisplayName and MailNickname must be equal; DisplayPrefix must start the display name; UPN is for users.
+	DisplayName   string
+	DisplayPrefix string
+	MailNickname  string
+	UPN           string
+	// After is the cursor returned with the page before; Limit is the page's size.
+	After NameCursor
+	Limit int
+}
+
+// NameCursor is a place in a list ordered by display name and id. The zero cursor is the start.
+type NameCursor struct {
+	Key string
+	ID  string
+}
+
+// page returns the WHERE conditions and arguments of a query; args start at $1.
+func (q NameQuery) page(hasUPN bool) (where string, args []any, err error) {
+	arg := func(v any) string {
+		args = append(args, v)
+		return "$" + itoa(len(args))
+	}
+	where = "tenant = " + arg(q.Tenant)
+	if q.DisplayName != "" {
+		where += " AND display_key = " + arg(directory.Fold(q.DisplayName))
+	}
+	if q.DisplayPrefix != "" {
+		p := directory.Fold(q.DisplayPrefix)
+		where += " AND display_key >= " + arg(p) + " AND display_key < " + arg(p+"\U0010FFFF")
+	}
+	if q.MailNickname != "" {
+		if hasUPN {
+			return "", nil, fault.New(fault.Invalid, "", "Users cannot be listed by mail nickname.")
+		}
+		where += " AND nickname_key = " + arg(directory.Fold(q.MailNickname))
+	}
+	if q.UPN != "" {
+		if !hasUPN {
+			return "", nil, fault.New(fault.Invalid, "", "Only users have a user principal name.")
+		}
+		where += " AND upn_key = " + arg(directory.Fold(q.UPN))
+	}
+	if q.After != (NameCursor{}) {
+		where += " AND (display_key, id) > (" + arg(q.After.Key) + ", " + arg(q.After.ID) + ")"
+	}
+	where += " ORDER BY display_key, id LIMIT " + arg(q.Limit)
+	return where, args, nil
+}
+
+// Users returns a page of users ordered by display name.
+func (tx *Tx) Users(q NameQuery) ([]directory.User, error) {
+	where, args, err := q.page(true)
+	if err != nil {
+		return nil, err
+	}
+	return all[directory.User](tx, "user", `SELECT doc FROM users WHERE `+where, args...)
+}
+
+// Groups returns a page of groups ordered by display name.
+func (tx *Tx) Groups(q NameQuery) ([]directory.Group, error) {
+	where, args, err := q.page(false)
+	if err != nil {
+		return nil, err
+	}
+	return all[directory.Group](tx, "group", `SELECT doc FROM user_groups WHERE `+where, args...)
+}
+
+// AddMember puts a principal into a group. Conflict if it is one already.
+func (tx *Tx) AddMember(group, member ident.ObjectID) error {
+	if _, err := tx.exec(`INSERT INTO members (group_id, member_id) VALUES ($1, $2)`, group, member); err != nil {
+		return err
+	}
+	return tx.tell(feed.Member, feed.Put, group.String()+"/"+member.String(), nil)
+}
+
+// RemoveMember takes a principal out of a group. NotFound if it is not a direct member.
+func (tx *Tx) RemoveMember(group, member ident.ObjectID) error {
+	return tx.remove(feed.Member, group.String()+"/"+member.String(),
+		`DELETE FROM members WHERE group_id = $1 AND member_id = $2`, group, member)
+}
+
+// Members returns a page of the ids of a group's direct members, in the order of their ids, after a given one.
+func (tx *Tx) Members(group, after ident.ObjectID, limit int) ([]ident.ObjectID, error) {
+	return objectIDs(tx.texts("member",
+		`SELECT member_id FROM members WHERE group_id = $1 AND member_id > $2 ORDER BY member_id LIMIT $3`, group, after.String(), limit))
+}
+
+// MemberOf returns the ids of the groups that a principal is a direct member of.
+func (tx *Tx) MemberOf(member ident.ObjectID) ([]ident.ObjectID, error) {
+	return objectIDs(tx.texts("member", `SELECT group_id FROM members WHERE member_id = $1 ORDER BY group_id`, member))
+}
+
+func objectIDs(texts []string, err error) ([]ident.ObjectID, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ident.ObjectID, len(texts))
+	for i, s := range texts {
+		if out[i], err = ident.Parse[ident.ObjectID](s); err != nil {
+			return nil, fault.Wrap(err, "store: object id")
+		}
+	}
+	return out, nil
+}
+
+// PutApplication makes or replaces an application.
+func (tx *Tx) PutApplication(a directory.Application) error {
+	return tx.put(feed.Application, a.ID.String(), a,
+		`INSERT INTO applications (doc, id, tenant, app_id, display_key) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key`,
+		a.ID, a.Tenant, a.AppID, directory.Fold(a.DisplayName))
+}
+
+// ApplicationByAppID returns an application by its appId.
+func (tx *Tx) ApplicationByAppID(id ident.ClientID) (directory.Application, error) {
+	return one[directory.Application](tx, "application", id.String(), `SELECT doc FROM applications WHERE app_id = $1`, id)
+}
+
+// PutServicePrincipal makes or replaces a service principal. Conflict if its application has another one in the tenant.
+func (tx *Tx) PutServicePrincipal(p directory.ServicePrincipal) error {
+	return tx.put(feed.ServicePrincipal, p.ID.String(), p,
+		`INSERT INTO service_principals (doc, id, tenant, app_id, display_key) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key`,
+		p.ID, p.Tenant, p.AppID, directory.Fold(p.DisplayName))
+}
+
+// DeleteServicePrincipal removes a service principal with its memberships and directory roles.
+func (tx *Tx) DeleteServicePrincipal(id ident.ObjectID) error {
+	if err := tx.forget(id); err != nil {
+		return err
+	}
+	return tx.remove(feed.ServicePrincipal, id.String(), `DELETE FROM service_principals WHERE id = $1`, id)
+}
+
+// ServicePrincipal returns a service principal by object id.
+func (tx *Tx) ServicePrincipal(id ident.ObjectID) (directory.ServicePrincipal, error) {
+	return one[directory.ServicePrincipal](tx, "service principal", id.String(), `SELECT doc FROM service_principals WHERE id = $1`, id)
+}
+
+// ServicePrincipalByAppID returns an application's service principal in a tenant.
+func (tx *Tx) ServicePrincipalByAppID(tenant ident.TenantID, app ident.ClientID) (directory.ServicePrincipal, error) {
+	return one[directory.ServicePrincipal](tx, "service principal", app.String(),
+		`SELECT doc FROM service_principals WHERE tenant = $1 AND app_id = $2`, tenant, app)
+}
+
+// GrantDirectoryRole gives a principal a directory role. Doing it twice is no error.
+func (tx *Tx) GrantDirectoryRole(role ident.DirectoryRoleID, principal ident.ObjectID) error {
+	n, err := tx.exec(`INSERT INTO directory_roles (role, principal) VALUES ($1, $2) ON CONFLICT DO NOTHING`, role, principal)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.tell(feed.DirectoryRole, feed.Put, role.String()+"/"+principal.String(), nil)
+}
+
+// DirectoryRoles returns the directory roles that a principal holds directly.
+func (tx *Tx) DirectoryRoles(principal ident.ObjectID) ([]ident.DirectoryRoleID, error) {
+	texts, err := tx.texts("directory role", `SELECT role FROM directory_roles WHERE principal = $1 ORDER BY role`, principal)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ident.DirectoryRoleID, len(texts))
+	for i, s := range texts {
+		if out[i], err = ident.Parse[ident.DirectoryRoleID](s); err != nil {
+			return nil, fault.Wrap(err, "store: directory role")
+		}
+	}
+	return out, nil
+}

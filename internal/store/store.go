@@ -1,0 +1,268 @@
+// Package store owns the database: one concrete type over SQL, one text for every engine, migrations apart.
+//
+// Every write is a transaction that appends one record to the change feed with the next revision:
+//
+//	Update(ctx, fn) ── fn(tx) … ──► commit ──► followers, in order ──► return the revision
+//
+// so that whoever follows (the world, the gates) has seen a write before its caller is answered. The store knows no
+// HTTP, no tokens in clear, and not who is asking.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the SQLite engine
+
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Sentinel causes. The faults that carry them say what was missing or taken.
+var (
+	ErrNotFound = errors.New("store: no such row")
+	ErrExists   = errors.New("store: already there")
+	// ErrCompacted says that the changes asked for are no longer kept; take a snapshot.
+	ErrCompacted = errors.New("store: changes compacted")
+)
+
+// Options say how to open a store.
+type Options struct {
+	// Path is the SQLite file; its folder must exist.
+	Path string
+	// Now is the clock that stamps changes.
+	Now func() time.Time
+	// Readers is the number of reading connections; 0 means 4.
+	Readers int
+	// BeforeCommit, if set, is called before each commit; its error fails the write. For tests of failing disks.
+	BeforeCommit func() error
+	// KeepChanges is how many change records are kept for followers that fall behind; 0 means 100,000.
+	KeepChanges int
+}
+
+// DB is an open store. It is safe for concurrent use.
+type DB struct {
+	write *sql.DB
+	read  *sql.DB
+	opt   Options
+
+	// commit is held from the start of a write until its followers have seen it: it is what orders the feed.
+	commit    sync.Mutex
+	followers []func(feed.Change)
+	head      feed.Revision
+}
+
+// Open opens or creates the store and brings it to the newest migration.
+func Open(ctx context.Context, opt Options) (*DB, error) {
+	if opt.Now == nil {
+		return nil, errors.New("store: Options.Now is missing")
+	}
+	if opt.Readers == 0 {
+		opt.Readers = 4
+	}
+	if opt.KeepChanges == 0 {
+		opt.KeepChanges = 100_000
+	}
+	if _, err := os.Stat(filepath.Dir(opt.Path)); err != nil {
+		return nil, fmt.Errorf("store: folder of the database: %w", err)
+	}
+	// synchronous=FULL: an acknowledged commit survives loss of power, not only of the process.
+	common := "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_pragma=cache_size(-8000)"
+	write, err := sql.Open("sqlite", "file:"+opt.Path+common+"&_pragma=journal_mode(WAL)&_txlock=immediate")
+	if err != nil {
+		return nil, fmt.Errorf("store: open: %w", err)
+	}
+	write.SetMaxOpenConns(1)
+	db := &DB{write: write, opt: opt}
+	if err := migrate(ctx, write, migrations, "migrations/sqlite"); err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	if err := os.Chmod(opt.Path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), write.Close())
+	}
+	read, err := sql.Open("sqlite", "file:"+opt.Path+common+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: open: %w", err), write.Close())
+	}
+	read.SetMaxOpenConns(opt.Readers)
+	read.SetMaxIdleConns(opt.Readers)
+	db.read = read
+	if err := write.QueryRowContext(ctx, `SELECT revision FROM head`).Scan(&db.head); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: head: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// Close closes the store. Writes under way end first.
+func (db *DB) Close() error {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	err := db.write.Close()
+	if db.read != nil {
+		err = errors.Join(err, db.read.Close())
+	}
+	return err
+}
+
+// Head returns the newest revision that followers have seen.
+func (db *DB) Head() feed.Revision {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	return db.head
+}
+
+// Follow calls f with a snapshot of the store and then with every later change, in order, without a gap. f is called
+// while writes wait: it must be quick and must not write.
+func (db *DB) Follow(ctx context.Context, f func(feed.Change)) error {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	snap, err := db.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	f(snap)
+	db.followers = append(db.followers, f)
+	return nil
+}
+
+// Update runs fn in a write transaction and commits it with the next revision. When it returns, followers have seen
+// the change. An error of fn, or of the commit, leaves the store as it was. fn must not call Update or View.
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (feed.Revision, error) {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	sqlTx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fault.Wrap(err, "store: begin")
+	}
+	defer func() { _ = sqlTx.Rollback() }() // no effect after the commit
+	tx := &Tx{ctx: ctx, sql: sqlTx, writable: true}
+	if err := fn(tx); err != nil {
+		return 0, err
+	}
+	if !tx.wrote {
+		return db.head, nil
+	}
+	change := feed.Change{At: db.opt.Now().UTC(), Events: tx.events}
+	if err := db.record(tx, &change); err != nil {
+		return 0, err
+	}
+	if db.opt.BeforeCommit != nil {
+		if err := db.opt.BeforeCommit(); err != nil {
+			return 0, fault.Wrap(err, "store: commit")
+		}
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return 0, fault.Wrap(err, "store: commit")
+	}
+	db.head = change.Revision
+	for _, f := range db.followers {
+		f(change)
+	}
+	return change.Revision, nil
+}
+
+// record gives the change its revision and appends it to the feed.
+func (db *DB) record(tx *Tx, change *feed.Change) error {
+	if change.Events == nil {
+		change.Events = []feed.Event{{Kind: feed.Private, Op: feed.Put}}
+	}
+	events, err := json.Marshal(change.Events)
+	if err != nil {
+		return fault.Wrap(err, "store: feed")
+	}
+	row := tx.sql.QueryRowContext(tx.ctx, `UPDATE head SET revision = revision + 1 WHERE one = 1 RETURNING revision`)
+	if err := row.Scan(&change.Revision); err != nil {
+		return fault.Wrap(err, "store: feed")
+	}
+	if _, err := tx.exec(`INSERT INTO changes (revision, at, events) VALUES ($1, $2, $3)`,
+		int64(change.Revision), stamp(change.At), string(events)); err != nil {
+		return err
+	}
+	// Compact in steps, so that most commits delete nothing.
+	const step = 1000
+	if int64(change.Revision)%step == 0 {
+		floor := int64(change.Revision) - int64(db.opt.KeepChanges)
+		if floor > 0 {
+			if _, err := tx.exec(`DELETE FROM changes WHERE revision <= $1`, floor); err != nil {
+				return err
+			}
+			if _, err := tx.exec(`UPDATE head SET floor = $1 WHERE one = 1`, floor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// View runs fn on one consistent state of the store, in which nothing can be written.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	sqlTx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fault.Wrap(err, "store: begin")
+	}
+	defer func() { _ = sqlTx.Rollback() }()
+	return fn(&Tx{ctx: ctx, sql: sqlTx})
+}
+
+// Changes returns at most limit changes after a revision, oldest first, and ErrCompacted when some of them are gone.
+func (db *DB) Changes(ctx context.Context, after feed.Revision, limit int) ([]feed.Change, error) {
+	var out []feed.Change
+	err := db.View(ctx, func(tx *Tx) error {
+		var floor, head int64
+		if err := tx.sql.QueryRowContext(ctx, `SELECT floor, revision FROM head`).Scan(&floor, &head); err != nil {
+			return fault.Wrap(err, "store: head")
+		}
+		if int64(after) < floor || int64(after) > head {
+			return ErrCompacted
+		}
+		rows, err := tx.sql.QueryContext(ctx, `SELECT revision, at, events FROM changes WHERE revision > $1 ORDER BY revision LIMIT $2`, int64(after), limit)
+		if err != nil {
+			return fault.Wrap(err, "store: changes")
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var c feed.Change
+			var at int64
+			var events []byte
+			if err := rows.Scan(&c.Revision, &at, &events); err != nil {
+				return fault.Wrap(err, "store: changes")
+			}
+			c.At = unstamp(at)
+			if err := json.Unmarshal(events, &c.Events); err != nil {
+				return fault.Wrap(err, "store: changes")
+			}
+			out = append(out, c)
+		}
+		if err := rows.Err(); err != nil {
+			return fault.Wrap(err, "store: changes")
+		}
+		return nil
+	})
+	return out, err
+}
+
+// stamp and unstamp store times as nanoseconds since 1970, UTC; the zero time is 0.
+func stamp(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func unstamp(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
+)
+
+// Tx is a transaction. Its methods return a fault of kind NotFound (cause ErrNotFound) for a missing object and of
+// kind Conflict (cause ErrExists) for a name that is taken; anything else is an internal fault.
+type Tx struct {
+	//nolint:containedctx // a transaction lives inside one call and ends with its context
+	ctx      context.Context
+	sql      *sql.Tx
+	writable bool
+	wrote    bool
+	events   []feed.Event
+}
+
+// exec runs a writing statement and returns the number of rows it touched.
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	if !tx.writable {
+		return 0, fault.Wrap(errors.New("write in a read transaction"), "store")
+	}
+	res, err := tx.sql.ExecContext(tx.ctx, query, args...)
+	if err != nil {
+		if e, ok := errors.AsType[*sqlite.Error](err); ok {
+			switch e.Code() {
+			case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+				return 0, fault.New(fault.Conflict, "", "An object with the same name already exists.").Because(errors.Join(ErrExists, err))
+			}
+		}
+		return 0, fault.Wrap(err, "store: write")
+	}
+	tx.wrote = true
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, fault.Wrap(err, "store: write")
+	}
+	return n, nil
+}
+
+// tell adds an event to the change record of this transaction. A nil value makes an event without one.
+func (tx *Tx) tell(kind feed.Kind, op feed.Op, key string, value any) error {
+	e := feed.Event{Kind: kind, Op: op, Key: key}
+	if value != nil {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return fault.Wrap(err, "store: %s", kind)
+		}
+		e.Value = raw
+	}
+	tx.events = append(tx.events, e)
+	return nil
+}
+
+// put runs a writing statement whose first parameter is the JSON of doc, and tells of it.
+func (tx *Tx) put(kind feed.Kind, key string, doc any, query string, args ...any) error {
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return fault.Wrap(err, "store: %s", kind)
+	}
+	if _, err := tx.exec(query, append([]any{string(raw)}, args...)...); err != nil {
+		return err
+	}
+	if kind != feed.Private {
+		tx.events = append(tx.events, feed.Event{Kind: kind, Op: feed.Put, Key: key, Value: raw})
+	}
+	return nil
+}
+
+// remove runs a deleting statement, tells of it, and returns NotFound when it touched nothing.
+func (tx *Tx) remove(kind feed.Kind, key, query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return notFound(string(kind), key)
+	}
+	if kind == feed.Private {
+		return nil
+	}
+	return tx.tell(kind, feed.Delete, key, nil)
+}
+
+// one reads the single document that a query selects.
+func one[T any](tx *Tx, what, key, query string, args ...any) (T, error) {
+	var out T
+	var raw []byte
+	err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(&raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return out, notFound(what, key)
+	}
+	if err != nil {
+		return out, fault.Wrap(err, "store: read %s", what)
+	}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return out, fault.Wrap(err, "store: read %s", what)
+	}
+	return out, nil
+}
+
+// each calls fn with every document that a query selects.
+func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...any) error {
+	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		return fault.Wrap(err, "store: list %s", what)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var raw sql.RawBytes
+		if err := rows.Scan(&raw); err != nil {
+			return fault.Wrap(err, "store: list %s", what)
+		}
+		var v T
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fault.Wrap(err, "store: list %s", what)
+		}
+		if err := fn(v); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fault.Wrap(err, "store: list %s", what)
+	}
+	return nil
+}
+
+// all reads every document that a query selects.
+func all[T any](tx *Tx, what, query string, args ...any) ([]T, error) {
+	var out []T
+	err := each(tx, what, func(v T) error { out = append(out, v); return nil }, query, args...)
+	return out, err
+}
+
+// texts reads one text column.
+func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
+	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		return nil, fault.Wrap(err, "store: list %s", what)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, fault.Wrap(err, "store: list %s", what)
+		}
+		out = append(out, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fault.Wrap(err, "store: list %s", what)
+	}
+	return out, nil
+}
+
+func notFound(what, key string) error {
+	return fault.New(fault.NotFound, "", "The %s was not found.", what).Because(fmt.Errorf("%w: %s %s", ErrNotFound, what, key))
+}
+
+// IsNotFound reports whether err says that an object is missing.
+func IsNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// IsExists reports whether err says that a name is taken.
+func IsExists(err error) bool { return errors.Is(err, ErrExists) }

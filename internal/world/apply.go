@@ -1,0 +1,340 @@
+package world
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/feed"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/keyring"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
+	"github.com/keyreeve/keyreeve/internal/pki"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/resource"
+	"github.com/keyreeve/keyreeve/internal/session"
+)
+
+// Apply applies a change: the snapshot to a world at revision 0, or the change that follows the world's revision.
+// A change that does not follow, or cannot be read, breaks the world: it stays broken until it is built anew.
+func (w *World) Apply(c feed.Change) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken != nil {
+		return w.broken
+	}
+	if w.revision != 0 && c.Revision != w.revision+1 {
+		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, w.revision)
+		return w.broken
+	}
+	for _, e := range c.Events {
+		if err := w.apply(e); err != nil {
+			w.broken = fmt.Errorf("world: change %d, %s %s %q: %w", c.Revision, e.Op, e.Kind, e.Key, err)
+			return w.broken
+		}
+	}
+	w.revision, w.at = c.Revision, c.At
+	return nil
+}
+
+func (w *World) apply(e feed.Event) error {
+	put := e.Op == feed.Put
+	if !put && e.Op != feed.Delete {
+		return fmt.Errorf("unknown operation")
+	}
+	switch e.Kind {
+	case feed.Private, feed.ResourceGroup, feed.Operation:
+		return nil // the world does not hold these
+	case feed.Tenant:
+		return w.applyTenant(e, put)
+	case feed.User:
+		return w.applyUser(e, put)
+	case feed.ServicePrincipal:
+		return w.applyServicePrincipal(e, put)
+	case feed.Application:
+		return w.applyApplication(e, put)
+	case feed.Group:
+		return w.applyGroup(e, put)
+	case feed.Member:
+		return w.applyMember(e, put)
+	case feed.DirectoryRole:
+		return w.applyDirectoryRole(e, put)
+	case feed.Subscription:
+		return keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil })
+	case feed.RoleDefinition:
+		return w.applyRoleDefinition(e, put)
+	case feed.RoleAssignment:
+		return w.applyAssignment(e, put)
+	case feed.Cluster:
+		return w.applyCluster(e, put)
+	case feed.Certificate:
+		return keep(w.certificates, e, put, text, func(*pki.Issued) error { return nil })
+	case feed.Session:
+		return keep(w.sessions, e, put, ident.Parse[ident.SessionID], func(*session.Session) error { return nil })
+	case feed.SigningKey:
+		return keep(w.keys, e, put, text, func(*keyring.Public) error { return nil })
+	}
+	return fmt.Errorf("unknown kind")
+}
+
+func text(s string) (string, error) { return s, nil }
+
+// keep applies an event to a plain map of documents.
+func keep[K comparable, V any](m map[K]V, e feed.Event, put bool, parse func(string) (K, error), check func(*V) error) error {
+	k, err := parse(e.Key)
+	if err != nil {
+		return err
+	}
+	if !put {
+		delete(m, k)
+		return nil
+	}
+	var v V
+	if err := json.Unmarshal(e.Value, &v); err != nil {
+		return err
+	}
+	if err := check(&v); err != nil {
+		return err
+	}
+	m[k] = v
+	return nil
+}
+
+func (w *World) applyTenant(e feed.Event, put bool) error {
+	return keep(w.tenants, e, put, ident.Parse[ident.TenantID], func(t *directory.Tenant) error {
+		for d, id := range w.domains {
+			if id == t.ID {
+				delete(w.domains, d)
+			}
+		}
+		for _, d := range t.Domains {
+			w.domains[directory.Fold(d)] = t.ID
+		}
+		return nil
+	})
+}
+
+func (w *World) applyUser(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	if old, ok := w.principals[id]; ok {
+		delete(w.upns, nameKey{old.Tenant, directory.Fold(old.Name)})
+	}
+	if !put {
+		delete(w.principals, id)
+		return nil
+	}
+	var u directory.User
+	if err := json.Unmarshal(e.Value, &u); err != nil {
+		return err
+	}
+	w.principals[id] = Principal{
+		ID: id, Kind: User, Enabled: u.AccountEnabled, Tenant: u.Tenant, Name: u.UserPrincipalName,
+		DisplayName: u.DisplayName, ValidFrom: u.SessionsValidFrom,
+	}
+	w.upns[nameKey{u.Tenant, directory.Fold(u.UserPrincipalName)}] = id
+	return nil
+}
+
+func (w *World) applyServicePrincipal(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	if old, ok := w.principals[id]; ok {
+		delete(w.apps, appKey{old.Tenant, old.AppID})
+	}
+	if !put {
+		delete(w.principals, id)
+		return nil
+	}
+	var p directory.ServicePrincipal
+	if err := json.Unmarshal(e.Value, &p); err != nil {
+		return err
+	}
+	w.principals[id] = Principal{
+		ID: id, Kind: ServicePrincipal, Enabled: p.AccountEnabled, Tenant: p.Tenant, Name: id.String(),
+		DisplayName: p.DisplayName, AppID: p.AppID, ValidFrom: p.SessionsValidFrom,
+	}
+	w.apps[appKey{p.Tenant, p.AppID}] = id
+	return nil
+}
+
+func (w *World) applyApplication(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	if old, ok := w.applications[id]; ok {
+		delete(w.appsByID, old.AppID)
+	}
+	if !put {
+		delete(w.applications, id)
+		return nil
+	}
+	var a directory.Application
+	if err := json.Unmarshal(e.Value, &a); err != nil {
+		return err
+	}
+	w.applications[id] = a
+	w.appsByID[a.AppID] = id
+	return nil
+}
+
+func (w *World) applyGroup(e feed.Event, put bool) error {
+	// A group's closure holds only groups that exist, so making or deleting one can change any closure above it.
+	clear(w.closures)
+	return keep(w.groups, e, put, ident.Parse[ident.ObjectID], func(*directory.Group) error { return nil })
+}
+
+func (w *World) applyMember(e feed.Event, put bool) error {
+	g, m, ok := strings.Cut(e.Key, "/")
+	if !ok {
+		return fmt.Errorf("key is not group/member")
+	}
+	group, err := ident.Parse[ident.ObjectID](g)
+	if err != nil {
+		return err
+	}
+	member, err := ident.Parse[ident.ObjectID](m)
+	if err != nil {
+		return err
+	}
+	// Closures are of groups: the membership of a person changes none of them.
+	if _, person := w.principals[member]; !person {
+		clear(w.closures)
+	}
+	old := w.parents[member]
+	i, found := slices.BinarySearchFunc(old, group, compareIDs)
+	switch {
+	case put && !found:
+		// Readers may hold the old slice.
+		w.parents[member] = slices.Insert(slices.Clone(old), i, group)
+	case !put && found:
+		if len(old) == 1 {
+			delete(w.parents, member)
+		} else {
+			w.parents[member] = slices.Delete(slices.Clone(old), i, i+1)
+		}
+	}
+	return nil
+}
+
+func (w *World) applyDirectoryRole(e feed.Event, put bool) error {
+	r, p, ok := strings.Cut(e.Key, "/")
+	if !ok {
+		return fmt.Errorf("key is not role/principal")
+	}
+	role, err := ident.Parse[ident.DirectoryRoleID](r)
+	if err != nil {
+		return err
+	}
+	principal, err := ident.Parse[ident.ObjectID](p)
+	if err != nil {
+		return err
+	}
+	if !put {
+		delete(w.roles[role], principal)
+		return nil
+	}
+	if w.roles[role] == nil {
+		w.roles[role] = map[ident.ObjectID]struct{}{}
+	}
+	w.roles[role][principal] = struct{}{}
+	return nil
+}
+
+func (w *World) applyRoleDefinition(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.RoleDefinitionID](e.Key)
+	if err != nil {
+		return err
+	}
+	if !put {
+		delete(w.definitions, id)
+		return nil
+	}
+	var d rbac.RoleDefinition
+	if err := json.Unmarshal(e.Value, &d); err != nil {
+		return err
+	}
+	role, err := rbac.Compile(d)
+	if err != nil {
+		return err
+	}
+	w.definitions[id] = role
+	for _, g := range w.assignments {
+		if g.Assignment.RoleDefinitionID == id {
+			w.replaceGrant(rbac.NewGrant(g.Assignment, role))
+		}
+	}
+	return nil
+}
+
+func (w *World) applyAssignment(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.RoleAssignmentID](e.Key)
+	if err != nil {
+		return err
+	}
+	if !put {
+		w.dropGrant(id)
+		return nil
+	}
+	var a rbac.Assignment
+	if err := json.Unmarshal(e.Value, &a); err != nil {
+		return err
+	}
+	role, ok := w.definitions[a.RoleDefinitionID]
+	if !ok {
+		return fmt.Errorf("role definition %s is not known", a.RoleDefinitionID)
+	}
+	w.replaceGrant(rbac.NewGrant(a, role))
+	return nil
+}
+
+func (w *World) replaceGrant(g *rbac.Grant) {
+	w.dropGrant(g.Assignment.ID)
+	w.assignments[g.Assignment.ID] = g
+	holder := g.Assignment.PrincipalID
+	w.grants[holder] = append(slices.Clone(w.grants[holder]), g)
+}
+
+func (w *World) dropGrant(id ident.RoleAssignmentID) {
+	old, ok := w.assignments[id]
+	if !ok {
+		return
+	}
+	delete(w.assignments, id)
+	holder := old.Assignment.PrincipalID
+	left := slices.DeleteFunc(slices.Clone(w.grants[holder]), func(g *rbac.Grant) bool { return g == old })
+	if len(left) == 0 {
+		delete(w.grants, holder)
+		return
+	}
+	w.grants[holder] = left
+}
+
+func (w *World) applyCluster(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.ClusterID](e.Key)
+	if err != nil {
+		return err
+	}
+	if old, ok := w.clusters[id]; ok {
+		delete(w.clusterKeys, strings.ToLower(old.ResourceID()))
+	}
+	if !put {
+		delete(w.clusters, id)
+		return nil
+	}
+	var c managedcluster.Cluster
+	if err := json.Unmarshal(e.Value, &c); err != nil {
+		return err
+	}
+	c.Body = nil // decisions need none of it
+	w.clusters[id] = c
+	w.clusterKeys[strings.ToLower(c.ResourceID())] = id
+	return nil
+}
