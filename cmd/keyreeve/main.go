@@ -1,0 +1,26 @@
+// Command keyreeve is the control plane and its command line.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/cli"
+)
+
+// version is set by the build.
+var version = "dev" //nolint:gochecknoglobals // the linker writes it
+
+func main() {
+	executable, err := os.Executable()
+	if err == nil {
+		cmd := cli.New(cli.Deps{Version: version, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Executable: executable})
+		err = cmd.ExecuteContext(context.Background())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "keyreeve:", err)
+		os.Exit(1)
+	}
+}
