@@ -31,6 +31,8 @@ const (
 	MemberRemoved         Event = "memberRemoved"
 	RoleAssigned          Event = "roleAssignmentCreated"
 	RoleUnassigned        Event = "roleAssignmentDeleted"
+	RoleDefinitionWritten Event = "roleDefinitionWritten"
+	RoleDefinitionDeleted Event = "roleDefinitionDeleted"
 	ResourceGroupWritten  Event = "resourceGroupWritten"
 	ResourceGroupDeleted  Event = "resourceGroupDeleted"
 	ClusterWritten        Event = "clusterWritten"

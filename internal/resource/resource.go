@@ -55,7 +55,9 @@ type Operation struct {
 	// Final is the status of the answer at the Location URL when the work is done: 200 or 204.
 	Final     int       `json:"final"`
 	StartedAt time.Time `json:"startedAt"`
-	EndedAt   time.Time `json:"endedAt"`
+	// StartedBy is who asked for it, and may always see how it goes; zero for the program itself.
+	StartedBy ident.ObjectID `json:"startedBy"`
+	EndedAt   time.Time      `json:"endedAt"`
 	// ErrorCode and ErrorMessage say why it failed.
 	ErrorCode    string `json:"errorCode,omitempty"`
 	ErrorMessage string `json:"errorMessage,omitempty"`

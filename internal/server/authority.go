@@ -100,7 +100,8 @@ func (c *servingCertificate) refresh(ctx context.Context) error {
 		func(p pki.KeyPair) bool { return !pki.NeedsRenewal(p, c.hosts, c.now()) && c.authority.Issued(p) },
 		func() (pki.KeyPair, error) {
 			return c.authority.Issue(pki.Template{
-				CommonName: "keyreeve", Hosts: c.hosts, Use: pki.Server, Now: c.now(), Life: pki.MaxServerLife,
+				// OpenSSL compares names without case: one that is the authority's would look self-signed.
+				CommonName: "Keyreeve server", Hosts: c.hosts, Use: pki.Server, Now: c.now(), Life: pki.MaxServerLife,
 			})
 		})
 	if err != nil {

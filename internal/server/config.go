@@ -61,7 +61,7 @@ func (c Config) resolve() (resolved, error) {
 	if err != nil {
 		return resolved{}, fmt.Errorf("--listen %q is not HOST:PORT: %w", c.Listen, err)
 	}
-	if host == "" {
+	if host == "" || net.ParseIP(host).IsUnspecified() {
 		return resolved{}, fmt.Errorf("--listen %q names no host: write 127.0.0.1:PORT, or the address others reach this machine by", c.Listen)
 	}
 	port, err := strconv.Atoi(portText)

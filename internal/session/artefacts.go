@@ -41,16 +41,25 @@ type DeviceCode struct {
 	// TenantHint is the tenant segment of the request: a tenant id, or zero for organizations and common.
 	TenantHint ident.TenantID `json:"tenantHint"`
 	// Scope as requested at the start; the poll need not repeat it.
-	Scope     string      `json:"scope"`
-	V1        bool        `json:"v1,omitempty"` // started at the v1 endpoint, with a resource
-	State     DeviceState `json:"state"`
-	CreatedAt time.Time   `json:"createdAt"`
-	ExpiresAt time.Time   `json:"expiresAt"`
-	// LastPollAt serves slow_down.
-	LastPollAt time.Time `json:"lastPollAt"`
+	Scope string `json:"scope"`
+	V1    bool   `json:"v1,omitempty"` // started at the v1 endpoint, with a resource
+	// ResourceName is what the scope is for, in words for the person who approves.
+	ResourceName string      `json:"resourceName,omitempty"`
+	State        DeviceState `json:"state"`
+	CreatedAt    time.Time   `json:"createdAt"`
+	ExpiresAt    time.Time   `json:"expiresAt"`
 	// User and Session are set when a person approves.
 	User    ident.ObjectID  `json:"user"`
 	Session ident.SessionID `json:"session"`
 	// RemoteAddr is where the start came from; shown to the person who approves.
 	RemoteAddr string `json:"remoteAddr,omitempty"`
+}
+
+// ReuseGrace is how long after its first use a refresh token may be redeemed again: processes that share a cache race,
+// and an answer can be lost on the way. Later it is a sign of theft.
+const ReuseGrace = time.Minute
+
+// Reused reports whether redeeming the token at now is a reuse that ends its session.
+func (t RefreshToken) Reused(now time.Time) bool {
+	return !t.FirstUsedAt.IsZero() && now.Sub(t.FirstUsedAt) > ReuseGrace
 }

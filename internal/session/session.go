@@ -29,3 +29,27 @@ type Session struct {
 func (s Session) Live(now time.Time) bool {
 	return s.RevokedAt.IsZero() && now.Before(s.ExpiresAt)
 }
+
+// Life is how long a session and its refresh tokens live without being used; each use begins it anew.
+const Life = 90 * 24 * time.Hour
+
+// extendStep keeps a busy session from being written at each use.
+const extendStep = 24 * time.Hour
+
+// Used returns the session after a use at now, and whether that changed it.
+func (s Session) Used(now time.Time) (Session, bool) {
+	end := now.UTC().Add(Life)
+	if end.Sub(s.ExpiresAt) < extendStep {
+		return s, false
+	}
+	s.ExpiresAt = end
+	return s, true
+}
+
+// Revoke returns the session ended at now. One that has ended keeps its first end and reason.
+func (s Session) Revoke(now time.Time, reason string) Session {
+	if s.RevokedAt.IsZero() {
+		s.RevokedAt, s.Reason = now.UTC(), reason
+	}
+	return s
+}

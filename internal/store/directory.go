@@ -1,14 +1,32 @@
 package store
 
 import (
+	"slices"
+
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
-// PutTenant makes or replaces a tenant and its domains.
+// PutTenant makes or replaces a tenant and its domains. Conflict if another tenant has one of the domains.
 func (tx *Tx) PutTenant(t directory.Tenant) error {
+	domains := make([]string, 0, len(t.Domains))
+	for _, d := range t.Domains {
+		if d = directory.Fold(d); !slices.Contains(domains, d) {
+			domains = append(domains, d)
+		}
+	}
+	// Asked first, so that a conflict leaves nothing half done.
+	for _, d := range domains {
+		owner, err := tx.TenantByDomain(d)
+		switch {
+		case err == nil && owner.ID != t.ID:
+			return taken(ErrExists)
+		case err != nil && !IsNotFound(err):
+			return err
+		}
+	}
 	err := tx.put(feed.Tenant, t.ID.String(), t,
 		`INSERT INTO tenants (doc, id) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`, t.ID)
 	if err != nil {
@@ -17,8 +35,8 @@ func (tx *Tx) PutTenant(t directory.Tenant) error {
 	if _, err := tx.exec(`DELETE FROM tenant_domains WHERE tenant = $1`, t.ID); err != nil {
 		return err
 	}
-	for _, d := range t.Domains {
-		if _, err := tx.exec(`INSERT INTO tenant_domains (domain, tenant) VALUES ($1, $2)`, directory.Fold(d), t.ID); err != nil {
+	for _, d := range domains {
+		if _, err := tx.exec(`INSERT INTO tenant_domains (domain, tenant) VALUES ($1, $2)`, d, t.ID); err != nil {
 			return err
 		}
 	}
@@ -45,45 +63,32 @@ func (tx *Tx) Tenants() ([]directory.Tenant, error) {
 func (tx *Tx) PutUser(u directory.User) error {
 	return tx.put(feed.User, u.ID.String(), u,
 		`INSERT INTO users (doc, id, tenant, upn_key, display_key) VALUES ($1, $2, $3, $4, $5)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, upn_key = excluded.upn_key, display_key = excluded.display_key`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, upn_key = excluded.upn_key, display_key = excluded.display_key`,
 		u.ID, u.Tenant, directory.Fold(u.UserPrincipalName), directory.Fold(u.DisplayName))
 }
 
-// DeleteUser removes a user with memberships, directory roles, credentials and sessions.
+// DeleteUser removes a user with memberships, directory roles, credentials and sessions. Role assignments stay: they
+// name an id that nobody will have again.
 func (tx *Tx) DeleteUser(id ident.ObjectID) error {
-	if err := tx.forget(id); err != nil {
+	if err := tx.remove(feed.User, id.String(), `DELETE FROM users WHERE id = $1`, id); err != nil {
 		return err
 	}
 	if _, err := tx.exec(`DELETE FROM passwords WHERE id = $1`, id); err != nil {
 		return err
 	}
-	if _, err := tx.exec(`DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
+	if err := tx.removeAll(feed.Session, "", `DELETE FROM sessions WHERE user_id = $1 RETURNING id`, id); err != nil {
 		return err
 	}
-	return tx.remove(feed.User, id.String(), `DELETE FROM users WHERE id = $1`, id)
+	return tx.forget(id)
 }
 
-// forget removes the relations of a principal that is about to be deleted.
+// forget removes the relations of a principal that was deleted.
 func (tx *Tx) forget(id ident.ObjectID) error {
-	groups, err := tx.texts("member", `SELECT group_id FROM members WHERE member_id = $1`, id)
+	err := tx.removeAll(feed.Member, "/"+id.String(), `DELETE FROM members WHERE member_id = $1 RETURNING group_id`, id)
 	if err != nil {
 		return err
 	}
-	for _, g := range groups {
-		if err := tx.remove(feed.Member, g+"/"+id.String(), `DELETE FROM members WHERE group_id = $1 AND member_id = $2`, g, id); err != nil {
-			return err
-		}
-	}
-	roles, err := tx.texts("directory role", `SELECT role FROM directory_roles WHERE principal = $1`, id)
-	if err != nil {
-		return err
-	}
-	for _, r := range roles {
-		if err := tx.remove(feed.DirectoryRole, r+"/"+id.String(), `DELETE FROM directory_roles WHERE role = $1 AND principal = $2`, r, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.removeAll(feed.DirectoryRole, "/"+id.String(), `DELETE FROM directory_roles WHERE principal = $1 RETURNING role`, id)
 }
 
 // User returns a user by object id.
@@ -100,18 +105,21 @@ func (tx *Tx) UserByUPN(tenant ident.TenantID, upn string) (directory.User, erro
 func (tx *Tx) PutGroup(g directory.Group) error {
 	return tx.put(feed.Group, g.ID.String(), g,
 		`INSERT INTO user_groups (doc, id, tenant, display_key, nickname_key) VALUES ($1, $2, $3, $4, $5)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key, nickname_key = excluded.nickname_key`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, display_key = excluded.display_key, nickname_key = excluded.nickname_key`,
 		g.ID, g.Tenant, directory.Fold(g.DisplayName), directory.Fold(g.MailNickname))
 }
 
-// DeleteGroup removes a group with its members and memberships.
+// DeleteGroup removes a group with its members, memberships and directory roles.
 func (tx *Tx) DeleteGroup(id ident.ObjectID) error {
-	members, err := tx.texts("member", `SELECT member_id FROM members WHERE group_id = $1`, id)
+	if _, err := tx.Group(id); err != nil {
+		return err
+	}
+	rows, err := tx.returning(feed.Member, `DELETE FROM members WHERE group_id = $1 RETURNING member_id`, id)
 	if err != nil {
 		return err
 	}
-	for _, m := range members {
-		if err := tx.remove(feed.Member, id.String()+"/"+m, `DELETE FROM members WHERE group_id = $1 AND member_id = $2`, id, m); err != nil {
+	for _, m := range rows {
+		if err := tx.tell(feed.Member, feed.Delete, id.String()+"/"+m, nil); err != nil {
 			return err
 		}
 	}
@@ -124,76 +132,6 @@ func (tx *Tx) DeleteGroup(id ident.ObjectID) error {
 // Group returns a group.
 func (tx *Tx) Group(id ident.ObjectID) (directory.Group, error) {
 	return one[directory.Group](tx, "group", id.String(), `SELECT doc FROM user_groups WHERE id = $1`, id)
-}
-
-// NameQuery selects directory objects of a tenant. Set fields must all hold; comparisons ignore case.
-type NameQuery struct {
-	Tenant ident.TenantID
-	// DisplayName and MailNickname must be equal; DisplayPrefix must start the display name; UPN is for users.
-	DisplayName   string
-	DisplayPrefix string
-	MailNickname  string
-	UPN           string
-	// After is the cursor returned with the page before; Limit is the page's size.
-	After NameCursor
-	Limit int
-}
-
-// NameCursor is a place in a list ordered by display name and id. The zero cursor is the start.
-type NameCursor struct {
-	Key string
-	ID  string
-}
-
-// page returns the WHERE conditions and arguments of a query; args start at $1.
-func (q NameQuery) page(hasUPN bool) (where string, args []any, err error) {
-	arg := func(v any) string {
-		args = append(args, v)
-		return "$" + itoa(len(args))
-	}
-	where = "tenant = " + arg(q.Tenant)
-	if q.DisplayName != "" {
-		where += " AND display_key = " + arg(directory.Fold(q.DisplayName))
-	}
-	if q.DisplayPrefix != "" {
-		p := directory.Fold(q.DisplayPrefix)
-		where += " AND display_key >= " + arg(p) + " AND display_key < " + arg(p+"\U0010FFFF")
-	}
-	if q.MailNickname != "" {
-		if hasUPN {
-			return "", nil, fault.New(fault.Invalid, "", "Users cannot be listed by mail nickname.")
-		}
-		where += " AND nickname_key = " + arg(directory.Fold(q.MailNickname))
-	}
-	if q.UPN != "" {
-		if !hasUPN {
-			return "", nil, fault.New(fault.Invalid, "", "Only users have a user principal name.")
-		}
-		where += " AND upn_key = " + arg(directory.Fold(q.UPN))
-	}
-	if q.After != (NameCursor{}) {
-		where += " AND (display_key, id) > (" + arg(q.After.Key) + ", " + arg(q.After.ID) + ")"
-	}
-	where += " ORDER BY display_key, id LIMIT " + arg(q.Limit)
-	return where, args, nil
-}
-
-// Users returns a page of users ordered by display name.
-func (tx *Tx) Users(q NameQuery) ([]directory.User, error) {
-	where, args, err := q.page(true)
-	if err != nil {
-		return nil, err
-	}
-	return all[directory.User](tx, "user", `SELECT doc FROM users WHERE `+where, args...)
-}
-
-// Groups returns a page of groups ordered by display name.
-func (tx *Tx) Groups(q NameQuery) ([]directory.Group, error) {
-	where, args, err := q.page(false)
-	if err != nil {
-		return nil, err
-	}
-	return all[directory.Group](tx, "group", `SELECT doc FROM user_groups WHERE `+where, args...)
 }
 
 // AddMember puts a principal into a group. Conflict if it is one already.
@@ -234,12 +172,61 @@ func objectIDs(texts []string, err error) ([]ident.ObjectID, error) {
 	return out, nil
 }
 
-// PutApplication makes or replaces an application.
+// MembersBelow returns a page of the ids of a group's members, direct or by nesting, in the order of their ids, after a
+// given one. The group itself is not among them, also when it is in a cycle.
+func (tx *Tx) MembersBelow(group, after ident.ObjectID, limit int) ([]ident.ObjectID, error) {
+	return objectIDs(tx.texts("member",
+		`WITH RECURSIVE below (id) AS (
+		   SELECT $1
+		   UNION
+		   SELECT m.member_id FROM members m JOIN below b ON m.group_id = b.id JOIN user_groups g ON g.id = m.member_id
+		 )
+		 SELECT DISTINCT member_id FROM members
+		 WHERE group_id IN (SELECT id FROM below) AND member_id > $2 AND member_id <> $1 ORDER BY member_id LIMIT $3`,
+		group.String(), after.String(), limit))
+}
+
+// PutApplication makes or replaces an application. Conflict if its appId, or an identifier URI in its tenant, is another's.
 func (tx *Tx) PutApplication(a directory.Application) error {
-	return tx.put(feed.Application, a.ID.String(), a,
+	uris := make([]string, 0, len(a.IdentifierURIs))
+	for _, u := range a.IdentifierURIs {
+		if u = directory.Fold(u); !slices.Contains(uris, u) {
+			uris = append(uris, u)
+		}
+	}
+	// Asked first, so that a conflict leaves nothing half done.
+	for _, u := range uris {
+		owner, err := tx.ApplicationByURI(a.Tenant, u)
+		switch {
+		case err == nil && owner.ID != a.ID:
+			return taken(ErrExists)
+		case err != nil && !IsNotFound(err):
+			return err
+		}
+	}
+	err := tx.put(feed.Application, a.ID.String(), a,
 		`INSERT INTO applications (doc, id, tenant, app_id, display_key) VALUES ($1, $2, $3, $4, $5)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, app_id = excluded.app_id, display_key = excluded.display_key`,
 		a.ID, a.Tenant, a.AppID, directory.Fold(a.DisplayName))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM application_uris WHERE application = $1`, a.ID); err != nil {
+		return err
+	}
+	for _, u := range uris {
+		if _, err := tx.exec(`INSERT INTO application_uris (tenant, uri_key, application) VALUES ($1, $2, $3)`, a.Tenant, u, a.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ApplicationByURI returns an application of a tenant by one of its identifier URIs, without case.
+func (tx *Tx) ApplicationByURI(tenant ident.TenantID, uri string) (directory.Application, error) {
+	return one[directory.Application](tx, "application", uri,
+		`SELECT a.doc FROM applications a JOIN application_uris u ON u.application = a.id WHERE u.tenant = $1 AND u.uri_key = $2`,
+		tenant, directory.Fold(uri))
 }
 
 // ApplicationByAppID returns an application by its appId.
@@ -251,16 +238,16 @@ func (tx *Tx) ApplicationByAppID(id ident.ClientID) (directory.Application, erro
 func (tx *Tx) PutServicePrincipal(p directory.ServicePrincipal) error {
 	return tx.put(feed.ServicePrincipal, p.ID.String(), p,
 		`INSERT INTO service_principals (doc, id, tenant, app_id, display_key) VALUES ($1, $2, $3, $4, $5)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, display_key = excluded.display_key`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, app_id = excluded.app_id, display_key = excluded.display_key`,
 		p.ID, p.Tenant, p.AppID, directory.Fold(p.DisplayName))
 }
 
 // DeleteServicePrincipal removes a service principal with its memberships and directory roles.
 func (tx *Tx) DeleteServicePrincipal(id ident.ObjectID) error {
-	if err := tx.forget(id); err != nil {
+	if err := tx.remove(feed.ServicePrincipal, id.String(), `DELETE FROM service_principals WHERE id = $1`, id); err != nil {
 		return err
 	}
-	return tx.remove(feed.ServicePrincipal, id.String(), `DELETE FROM service_principals WHERE id = $1`, id)
+	return tx.forget(id)
 }
 
 // ServicePrincipal returns a service principal by object id.
@@ -296,4 +283,15 @@ func (tx *Tx) DirectoryRoles(principal ident.ObjectID) ([]ident.DirectoryRoleID,
 		}
 	}
 	return out, nil
+}
+
+// RevokeDirectoryRole takes a directory role from a principal. NotFound if it does not hold the role directly.
+func (tx *Tx) RevokeDirectoryRole(role ident.DirectoryRoleID, principal ident.ObjectID) error {
+	return tx.remove(feed.DirectoryRole, role.String()+"/"+principal.String(),
+		`DELETE FROM directory_roles WHERE role = $1 AND principal = $2`, role, principal)
+}
+
+// DirectoryRoleHolders returns the principals that hold a directory role directly, in the order of their ids.
+func (tx *Tx) DirectoryRoleHolders(role ident.DirectoryRoleID) ([]ident.ObjectID, error) {
+	return objectIDs(tx.texts("directory role", `SELECT principal FROM directory_roles WHERE role = $1 ORDER BY principal`, role))
 }

@@ -15,7 +15,7 @@ import (
 // PutSubscription makes or replaces a subscription.
 func (tx *Tx) PutSubscription(s resource.Subscription) error {
 	return tx.put(feed.Subscription, s.ID.String(), s,
-		`INSERT INTO subscriptions (doc, id, tenant) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`, s.ID, s.Tenant)
+		`INSERT INTO subscriptions (doc, id, tenant) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant`, s.ID, s.Tenant)
 }
 
 // Subscription returns a subscription.
@@ -60,7 +60,7 @@ func (tx *Tx) DeleteResourceGroup(sub ident.SubscriptionID, name string) error {
 func (tx *Tx) PutRoleDefinition(r rbac.RoleDefinition) error {
 	return tx.put(feed.RoleDefinition, r.ID.String(), r,
 		`INSERT INTO role_definitions (doc, id, tenant, name_key) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, name_key = excluded.name_key`, r.ID, r.Tenant, strings.ToLower(r.Name))
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, name_key = excluded.name_key`, r.ID, r.Tenant, strings.ToLower(r.Name))
 }
 
 // RoleDefinition returns a custom role.
@@ -82,7 +82,7 @@ func (tx *Tx) DeleteRoleDefinition(id ident.RoleDefinitionID) error {
 func (tx *Tx) PutAssignment(a rbac.Assignment) error {
 	return tx.put(feed.RoleAssignment, a.ID.String(), a,
 		`INSERT INTO role_assignments (doc, id, tenant, scope_key, principal, role) VALUES ($1, $2, $3, $4, $5, $6)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, scope_key = excluded.scope_key, principal = excluded.principal, role = excluded.role`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, tenant = excluded.tenant, scope_key = excluded.scope_key, principal = excluded.principal, role = excluded.role`,
 		a.ID, a.Tenant, strings.ToLower(a.Scope), a.PrincipalID, a.RoleDefinitionID)
 }
 
@@ -113,22 +113,14 @@ func (tx *Tx) DeleteAssignmentsBelow(scope string) error {
 }
 
 func (tx *Tx) deleteAssignments(where string, args ...any) error {
-	ids, err := tx.texts("role assignment", `SELECT id FROM role_assignments WHERE `+where, args...)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := tx.remove(feed.RoleAssignment, id, `DELETE FROM role_assignments WHERE id = $1`, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.removeAll(feed.RoleAssignment, "", `DELETE FROM role_assignments WHERE `+where+` RETURNING id`, args...)
 }
 
 // PutCluster makes or replaces a managed cluster. Conflict if another one has its resource id.
 func (tx *Tx) PutCluster(c managedcluster.Cluster) error {
 	return tx.put(feed.Cluster, c.ID.String(), c,
-		`INSERT INTO clusters (doc, id, resource_key) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`,
+		`INSERT INTO clusters (doc, id, resource_key) VALUES ($1, $2, $3)
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, resource_key = excluded.resource_key`,
 		c.ID, strings.ToLower(c.ResourceID()))
 }
 
@@ -149,16 +141,10 @@ func (tx *Tx) Clusters() ([]managedcluster.Cluster, error) {
 
 // DeleteCluster removes a managed cluster with its secrets and the records of its certificates.
 func (tx *Tx) DeleteCluster(id ident.ClusterID) error {
-	fps, err := tx.texts("certificate", `SELECT fingerprint FROM certificates WHERE cluster = $1`, id)
-	if err != nil {
+	if err := tx.remove(feed.Cluster, id.String(), `DELETE FROM clusters WHERE id = $1`, id); err != nil {
 		return err
 	}
-	for _, fp := range fps {
-		if err := tx.remove(feed.Certificate, fp, `DELETE FROM certificates WHERE fingerprint = $1`, fp); err != nil {
-			return err
-		}
-	}
-	return tx.remove(feed.Cluster, id.String(), `DELETE FROM clusters WHERE id = $1`, id)
+	return tx.removeAll(feed.Certificate, "", `DELETE FROM certificates WHERE cluster = $1 RETURNING fingerprint`, id)
 }
 
 // PutClusterSecrets keeps the sealed authorities and keys of a cluster.
@@ -177,7 +163,7 @@ func (tx *Tx) ClusterSecrets(id ident.ClusterID) ([]byte, error) {
 func (tx *Tx) PutCertificate(c pki.Issued) error {
 	return tx.put(feed.Certificate, c.Fingerprint, c,
 		`INSERT INTO certificates (doc, fingerprint, cluster, expires_at) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (fingerprint) DO UPDATE SET doc = excluded.doc`, c.Fingerprint, c.Cluster, stamp(c.NotAfter))
+		 ON CONFLICT (fingerprint) DO UPDATE SET doc = excluded.doc, cluster = excluded.cluster, expires_at = excluded.expires_at`, c.Fingerprint, c.Cluster, stamp(c.NotAfter))
 }
 
 // Certificate returns the record of an issued client certificate.
@@ -194,7 +180,8 @@ func (tx *Tx) Certificates(cluster ident.ClusterID) ([]pki.Issued, error) {
 func (tx *Tx) PutOperation(o resource.Operation) error {
 	return tx.put(feed.Operation, o.ID.String(), o,
 		`INSERT INTO operations (doc, id, resource_key, status, started_at) VALUES ($1, $2, $3, $4, $5)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, status = excluded.status`,
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, resource_key = excluded.resource_key, status = excluded.status,
+		   started_at = excluded.started_at`,
 		o.ID, o.ResourceKey, string(o.Status), stamp(o.StartedAt))
 }
 
@@ -216,14 +203,5 @@ func (tx *Tx) OperationsInProgress() ([]resource.Operation, error) {
 
 // DeleteEndedOperations removes operations that ended and were started before a time.
 func (tx *Tx) DeleteEndedOperations(before time.Time) error {
-	ids, err := tx.texts("operation", `SELECT id FROM operations WHERE status <> 'InProgress' AND started_at < $1`, stamp(before))
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := tx.remove(feed.Operation, id, `DELETE FROM operations WHERE id = $1`, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.removeAll(feed.Operation, "", `DELETE FROM operations WHERE status <> 'InProgress' AND started_at < $1 RETURNING id`, stamp(before))
 }

@@ -36,7 +36,7 @@ func (tx *Tx) Password(user ident.ObjectID) (string, error) {
 // PutClientSecret makes or replaces a client secret's record.
 func (tx *Tx) PutClientSecret(s proof.ClientSecret) error {
 	return tx.put(feed.Private, "", s,
-		`INSERT INTO client_secrets (doc, id, app_id) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc`, s.ID, s.AppID)
+		`INSERT INTO client_secrets (doc, id, app_id) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, app_id = excluded.app_id`, s.ID, s.AppID)
 }
 
 // DeleteClientSecret removes a client secret.
@@ -47,6 +47,28 @@ func (tx *Tx) DeleteClientSecret(id ident.CredentialID) error {
 // ClientSecrets returns the secrets of an application.
 func (tx *Tx) ClientSecrets(app ident.ClientID) ([]proof.ClientSecret, error) {
 	return all[proof.ClientSecret](tx, "client secret", `SELECT doc FROM client_secrets WHERE app_id = $1 ORDER BY id`, app)
+}
+
+// PutAttempts keeps the wrong passwords in a row of an account; account is a hash of tenant and name.
+func (tx *Tx) PutAttempts(account string, a proof.Attempts) error {
+	return tx.put(feed.Private, "", a,
+		`INSERT INTO sign_in_attempts (doc, account, last) VALUES ($1, $2, $3)
+		 ON CONFLICT (account) DO UPDATE SET doc = excluded.doc, last = excluded.last`, account, stamp(a.Last))
+}
+
+// Attempts returns the wrong passwords in a row of an account; the zero Attempts if there are none.
+func (tx *Tx) Attempts(account string) (proof.Attempts, error) {
+	a, err := one[proof.Attempts](tx, "sign-in attempts", "", `SELECT doc FROM sign_in_attempts WHERE account = $1`, account)
+	if IsNotFound(err) {
+		return proof.Attempts{}, nil
+	}
+	return a, err
+}
+
+// DeleteAttempts forgets the wrong passwords of an account. Doing it twice is no error.
+func (tx *Tx) DeleteAttempts(account string) error {
+	_, err := tx.exec(`DELETE FROM sign_in_attempts WHERE account = $1`, account)
+	return err
 }
 
 // PutSigningKey makes or replaces a signing key; sealed is its private half.
@@ -75,7 +97,7 @@ func (tx *Tx) SealedSigningKey(kid string) ([]byte, error) {
 func (tx *Tx) PutSession(s session.Session) error {
 	return tx.put(feed.Session, s.ID.String(), s,
 		`INSERT INTO sessions (doc, id, user_id, expires_at) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, expires_at = excluded.expires_at`, s.ID, s.User, stamp(s.ExpiresAt))
+		 ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, user_id = excluded.user_id, expires_at = excluded.expires_at`, s.ID, s.User, stamp(s.ExpiresAt))
 }
 
 // Session returns a session.
@@ -92,7 +114,7 @@ func (tx *Tx) Sessions(user ident.ObjectID) ([]session.Session, error) {
 func (tx *Tx) PutRefreshToken(t session.RefreshToken) error {
 	return tx.put(feed.Private, "", t,
 		`INSERT INTO refresh_tokens (doc, token, session, expires_at) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (token) DO UPDATE SET doc = excluded.doc, expires_at = excluded.expires_at`, t.Hash, t.Session, stamp(t.ExpiresAt))
+		 ON CONFLICT (token) DO UPDATE SET doc = excluded.doc, session = excluded.session, expires_at = excluded.expires_at`, t.Hash, t.Session, stamp(t.ExpiresAt))
 }
 
 // RefreshToken returns a refresh token's record by the token's hash.
@@ -104,7 +126,7 @@ func (tx *Tx) RefreshToken(hash string) (session.RefreshToken, error) {
 func (tx *Tx) PutDeviceCode(c session.DeviceCode) error {
 	return tx.put(feed.Private, "", c,
 		`INSERT INTO device_codes (doc, code, user_code, expires_at) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (code) DO UPDATE SET doc = excluded.doc`, c.Hash, c.UserCode, stamp(c.ExpiresAt))
+		 ON CONFLICT (code) DO UPDATE SET doc = excluded.doc, user_code = excluded.user_code, expires_at = excluded.expires_at`, c.Hash, c.UserCode, stamp(c.ExpiresAt))
 }
 
 // DeviceCode returns a device sign-in by the device code's hash.
@@ -136,25 +158,23 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 		}
 		total += n
 	}
-	gone, err := tx.texts("session", `SELECT id FROM sessions WHERE expires_at < $1`, stamp(before.Add(-24*time.Hour)))
+	n, err := tx.exec(`DELETE FROM sign_in_attempts WHERE last < $1`, stamp(before.Add(-proof.ForgetAfter)))
 	if err != nil {
 		return total, err
 	}
-	for _, id := range gone {
-		if err := tx.remove(feed.Session, id, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
+	total += n
+	for _, q := range []struct {
+		kind  feed.Kind
+		query string
+	}{
+		{feed.Session, `DELETE FROM sessions WHERE expires_at < $1 RETURNING id`},
+		{feed.Certificate, `DELETE FROM certificates WHERE expires_at < $1 RETURNING fingerprint`},
+	} {
+		told := len(tx.events)
+		if err := tx.removeAll(q.kind, "", q.query, stamp(before.Add(-24*time.Hour))); err != nil {
 			return total, err
 		}
-		total++
-	}
-	gone, err = tx.texts("certificate", `SELECT fingerprint FROM certificates WHERE expires_at < $1`, stamp(before.Add(-24*time.Hour)))
-	if err != nil {
-		return total, err
-	}
-	for _, fp := range gone {
-		if err := tx.remove(feed.Certificate, fp, `DELETE FROM certificates WHERE fingerprint = $1`, fp); err != nil {
-			return total, err
-		}
-		total++
+		total += int64(len(tx.events) - told)
 	}
 	return total, nil
 }

@@ -15,9 +15,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the SQLite engine
@@ -59,8 +62,15 @@ type DB struct {
 
 	// commit is held from the start of a write until its followers have seen it: it is what orders the feed.
 	commit    sync.Mutex
-	followers []func(feed.Change)
-	head      feed.Revision
+	followers []*follower
+	// head is the newest revision that followers have seen. It is written under commit.
+	head atomic.Int64
+}
+
+// follower is who follows the feed, and how far it has come.
+type follower struct {
+	see func(feed.Change)
+	at  feed.Revision
 }
 
 // Open opens or creates the store and brings it to the newest migration.
@@ -77,9 +87,10 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if _, err := os.Stat(filepath.Dir(opt.Path)); err != nil {
 		return nil, fmt.Errorf("store: folder of the database: %w", err)
 	}
-	// synchronous=FULL: an acknowledged commit survives loss of power, not only of the process.
-	common := "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_pragma=cache_size(-8000)"
-	write, err := sql.Open("sqlite", "file:"+opt.Path+common+"&_pragma=journal_mode(WAL)&_txlock=immediate")
+	if err := private(opt.Path); err != nil {
+		return nil, err
+	}
+	write, err := sql.Open("sqlite", dsn(opt.Path, "&_pragma=journal_mode(WAL)&_txlock=immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("store: open: %w", err)
 	}
@@ -88,20 +99,39 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if err := migrate(ctx, write, migrations, "migrations/sqlite"); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	if err := os.Chmod(opt.Path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: %w", err), write.Close())
-	}
-	read, err := sql.Open("sqlite", "file:"+opt.Path+common+"&_pragma=query_only(1)")
+	read, err := sql.Open("sqlite", dsn(opt.Path, "&_pragma=query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open: %w", err), write.Close())
 	}
 	read.SetMaxOpenConns(opt.Readers)
 	read.SetMaxIdleConns(opt.Readers)
 	db.read = read
-	if err := write.QueryRowContext(ctx, `SELECT revision FROM head`).Scan(&db.head); err != nil {
+	var head int64
+	if err := write.QueryRowContext(ctx, `SELECT revision FROM head`).Scan(&head); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: head: %w", err), db.Close())
 	}
+	db.head.Store(head)
 	return db, nil
+}
+
+// private makes the file of the database one that only its owner may read, before anything is in it. SQLite gives the
+// files beside it the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// dsn names a SQLite file for the driver, with the settings every connection has.
+func dsn(path, more string) string {
+	// synchronous=FULL: an acknowledged commit survives loss of power, not only of the process.
+	const common = "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_pragma=cache_size(-8000)"
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common + more
 }
 
 // Close closes the store. Writes under way end first.
@@ -116,14 +146,10 @@ func (db *DB) Close() error {
 }
 
 // Head returns the newest revision that followers have seen.
-func (db *DB) Head() feed.Revision {
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	return db.head
-}
+func (db *DB) Head() feed.Revision { return feed.Revision(db.head.Load()) }
 
 // Follow calls f with a snapshot of the store and then with every later change, in order, without a gap. f is called
-// while writes wait: it must be quick and must not write.
+// while writes wait: it must be quick and must not write. It must not change what it is given.
 func (db *DB) Follow(ctx context.Context, f func(feed.Change)) error {
 	db.commit.Lock()
 	defer db.commit.Unlock()
@@ -132,12 +158,49 @@ func (db *DB) Follow(ctx context.Context, f func(feed.Change)) error {
 		return err
 	}
 	f(snap)
-	db.followers = append(db.followers, f)
+	db.followers = append(db.followers, &follower{f, snap.Revision})
 	return nil
 }
 
+// CatchUp brings followers to the newest commit. Update does it by itself; it serves where another process may have
+// written to the same database.
+func (db *DB) CatchUp(ctx context.Context) error {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	return db.catchUp(ctx)
+}
+
+// catchUp is CatchUp with the lock held.
+func (db *DB) catchUp(ctx context.Context) error {
+	const batch = 1000
+	for {
+		missed, err := db.Changes(ctx, db.Head(), batch)
+		if err != nil {
+			return err
+		}
+		for _, c := range missed {
+			db.deliver(c)
+		}
+		if len(missed) < batch {
+			return nil
+		}
+	}
+}
+
+// deliver shows a change to the followers that have not seen it. The lock is held.
+func (db *DB) deliver(c feed.Change) {
+	for _, f := range db.followers {
+		if f.at < c.Revision {
+			f.at = c.Revision
+			f.see(c)
+		}
+	}
+	db.head.Store(int64(c.Revision))
+}
+
 // Update runs fn in a write transaction and commits it with the next revision. When it returns, followers have seen
-// the change. An error of fn, or of the commit, leaves the store as it was. fn must not call Update or View.
+// the change. An error of fn, or of the commit, leaves the store as it was. An fn that changes nothing takes no
+// revision. fn must not call Update or View.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (feed.Revision, error) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
@@ -151,7 +214,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (feed.Revision, er
 		return 0, err
 	}
 	if !tx.wrote {
-		return db.head, nil
+		return db.Head(), nil
 	}
 	change := feed.Change{At: db.opt.Now().UTC(), Events: tx.events}
 	if err := db.record(tx, &change); err != nil {
@@ -165,10 +228,12 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) (feed.Revision, er
 	if err := sqlTx.Commit(); err != nil {
 		return 0, fault.Wrap(err, "store: commit")
 	}
-	db.head = change.Revision
-	for _, f := range db.followers {
-		f(change)
+	if change.Revision != db.Head()+1 {
+		// Somebody else wrote, or a commit was made though it was said to have failed. The write stands whatever comes
+		// of this; a follower that is left behind sees the gap itself.
+		_ = db.catchUp(context.WithoutCancel(ctx))
 	}
+	db.deliver(change)
 	return change.Revision, nil
 }
 
@@ -190,7 +255,7 @@ func (db *DB) record(tx *Tx, change *feed.Change) error {
 		return err
 	}
 	// Compact in steps, so that most commits delete nothing.
-	const step = 1000
+	step := max(1, min(1000, int64(db.opt.KeepChanges)/10))
 	if int64(change.Revision)%step == 0 {
 		floor := int64(change.Revision) - int64(db.opt.KeepChanges)
 		if floor > 0 {
@@ -215,8 +280,12 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return fn(&Tx{ctx: ctx, sql: sqlTx})
 }
 
-// Changes returns at most limit changes after a revision, oldest first, and ErrCompacted when some of them are gone.
+// Changes returns at most limit changes after a revision, oldest first, and ErrCompacted when some of them are gone or
+// the revision is not yet: who asks must begin anew with a snapshot.
 func (db *DB) Changes(ctx context.Context, after feed.Revision, limit int) ([]feed.Change, error) {
+	if limit < 1 {
+		return nil, fault.Wrap(errors.New("a page has no size"), "store: changes")
+	}
 	var out []feed.Change
 	err := db.View(ctx, func(tx *Tx) error {
 		var floor, head int64
@@ -252,10 +321,16 @@ func (db *DB) Changes(ctx context.Context, after feed.Revision, limit int) ([]fe
 	return out, err
 }
 
-// stamp and unstamp store times as nanoseconds since 1970, UTC; the zero time is 0.
+// stamp and unstamp store times as nanoseconds since 1970, UTC; the zero time is 0. Times beyond what fits (1677 to
+// 2262) are as early or as late as can be: stamps order and expire things, documents keep the times themselves.
 func stamp(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Year() < 1678:
+		return math.MinInt64
+	case t.Year() > 2261:
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }

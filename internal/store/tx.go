@@ -15,7 +15,8 @@ import (
 )
 
 // Tx is a transaction. Its methods return a fault of kind NotFound (cause ErrNotFound) for a missing object and of
-// kind Conflict (cause ErrExists) for a name that is taken; anything else is an internal fault.
+// kind Conflict (cause ErrExists) for a name that is taken; anything else is an internal fault. A method that returns
+// NotFound or Conflict has changed nothing, and the transaction may go on.
 type Tx struct {
 	//nolint:containedctx // a transaction lives inside one call and ends with its context
 	ctx      context.Context
@@ -35,17 +36,42 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 		if e, ok := errors.AsType[*sqlite.Error](err); ok {
 			switch e.Code() {
 			case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-				return 0, fault.New(fault.Conflict, "", "An object with the same name already exists.").Because(errors.Join(ErrExists, err))
+				return 0, taken(errors.Join(ErrExists, err))
 			}
 		}
 		return 0, fault.Wrap(err, "store: write")
 	}
-	tx.wrote = true
 	n, err := res.RowsAffected()
 	if err != nil {
 		return 0, fault.Wrap(err, "store: write")
 	}
+	tx.wrote = tx.wrote || n > 0
 	return n, nil
+}
+
+// returning runs a writing statement and returns the one text column it gives for each row it touched.
+func (tx *Tx) returning(kind feed.Kind, query string, args ...any) ([]string, error) {
+	if !tx.writable {
+		return nil, fault.Wrap(errors.New("write in a read transaction"), "store")
+	}
+	out, err := tx.texts(string(kind), query, args...)
+	tx.wrote = tx.wrote || len(out) > 0
+	return out, err
+}
+
+// removeAll runs a deleting statement that returns the first part of the keys of the rows it removed, and tells of
+// each. suffix is the rest of the keys.
+func (tx *Tx) removeAll(kind feed.Kind, suffix, query string, args ...any) error {
+	keys, err := tx.returning(kind, query, args...)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := tx.tell(kind, feed.Delete, k+suffix, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell adds an event to the change record of this transaction. A nil value makes an event without one.
@@ -161,6 +187,10 @@ func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
 		return nil, fault.Wrap(err, "store: list %s", what)
 	}
 	return out, nil
+}
+
+func taken(cause error) error {
+	return fault.New(fault.Conflict, "", "An object with the same name already exists.").Because(cause)
 }
 
 func notFound(what, key string) error {

@@ -43,11 +43,15 @@ type Event struct {
 	// ClientRequestID is what the client sent for its own use; at most 64 characters of it are kept.
 	ClientRequestID string
 	attrs           []slog.Attr
+	level           slog.Level
 	err             error
 }
 
 // Add puts a value into the log entry.
 func (e *Event) Add(key string, value any) { e.attrs = append(e.attrs, slog.Any(key, value)) }
+
+// Raise logs the entry at a level of at least l. It starts at debug.
+func (e *Event) Raise(l slog.Level) { e.level = max(e.level, l) }
 
 type eventKey struct{}
 
@@ -63,7 +67,7 @@ func EventOf(r *http.Request) *Event {
 func (a Adapter) Handle(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := a.Now()
-		ev := &Event{RequestID: ident.New[ident.GUID](), ClientRequestID: clientRequestID(r)}
+		ev := &Event{RequestID: ident.New[ident.GUID](), ClientRequestID: clientRequestID(r), level: slog.LevelDebug}
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, ev))
 		rec := &recorder{ResponseWriter: w}
 		a.serve(h, rec, r, ev)
@@ -72,14 +76,14 @@ func (a Adapter) Handle(h Handler) http.Handler {
 			slog.Int("status", rec.status()), slog.Duration("took", a.Now().Sub(start)),
 			slog.String("requestId", ev.RequestID.String()),
 		}, ev.attrs...)
-		level := slog.LevelDebug
+		level := ev.level
 		if ev.err != nil {
 			f := fault.As(ev.err)
 			attrs = append(attrs, slog.String("error", f.Error()))
 			if c := errors.Unwrap(f); c != nil {
 				attrs = append(attrs, slog.String("cause", c.Error()))
 			}
-			level = slog.LevelInfo
+			level = max(level, slog.LevelInfo)
 			if f.Kind == fault.Internal {
 				level = slog.LevelError
 			}

@@ -3,6 +3,7 @@ package world
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/session"
 )
 
-// Apply applies a change: the snapshot to a world at revision 0, or the change that follows the world's revision.
+// Apply applies a change: first a snapshot, then each change that follows the world's revision.
 // A change that does not follow, or cannot be read, breaks the world: it stays broken until it is built anew.
 func (w *World) Apply(c feed.Change) error {
 	w.mu.Lock()
@@ -25,7 +26,7 @@ func (w *World) Apply(c feed.Change) error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if w.revision != 0 && c.Revision != w.revision+1 {
+	if w.loaded && c.Revision != w.revision+1 {
 		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, w.revision)
 		return w.broken
 	}
@@ -35,7 +36,7 @@ func (w *World) Apply(c feed.Change) error {
 			return w.broken
 		}
 	}
-	w.revision, w.at = c.Revision, c.At
+	w.loaded, w.revision, w.at = true, c.Revision, c.At
 	return nil
 }
 
@@ -103,12 +104,12 @@ func keep[K comparable, V any](m map[K]V, e feed.Event, put bool, parse func(str
 }
 
 func (w *World) applyTenant(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.TenantID](e.Key)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(w.domains, func(_ string, owner ident.TenantID) bool { return owner == id })
 	return keep(w.tenants, e, put, ident.Parse[ident.TenantID], func(t *directory.Tenant) error {
-		for d, id := range w.domains {
-			if id == t.ID {
-				delete(w.domains, d)
-			}
-		}
 		for _, d := range t.Domains {
 			w.domains[directory.Fold(d)] = t.ID
 		}
@@ -171,6 +172,9 @@ func (w *World) applyApplication(e feed.Event, put bool) error {
 	}
 	if old, ok := w.applications[id]; ok {
 		delete(w.appsByID, old.AppID)
+		for _, u := range old.IdentifierURIs {
+			delete(w.appURIs, nameKey{old.Tenant, directory.Fold(u)})
+		}
 	}
 	if !put {
 		delete(w.applications, id)
@@ -182,6 +186,9 @@ func (w *World) applyApplication(e feed.Event, put bool) error {
 	}
 	w.applications[id] = a
 	w.appsByID[a.AppID] = id
+	for _, u := range a.IdentifierURIs {
+		w.appURIs[nameKey{a.Tenant, directory.Fold(u)}] = id
+	}
 	return nil
 }
 
@@ -204,8 +211,8 @@ func (w *World) applyMember(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	// Closures are of groups: the membership of a person changes none of them.
-	if _, person := w.principals[member]; !person {
+	// Closures are of groups: the membership of what is no group changes none of them.
+	if _, nested := w.groups[member]; nested {
 		clear(w.closures)
 	}
 	old := w.parents[member]
@@ -253,22 +260,23 @@ func (w *World) applyRoleDefinition(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if !put {
+	if put {
+		var d rbac.RoleDefinition
+		if err := json.Unmarshal(e.Value, &d); err != nil {
+			return err
+		}
+		role, err := rbac.Compile(d)
+		if err != nil {
+			return err
+		}
+		w.definitions[id] = role
+	} else {
 		delete(w.definitions, id)
-		return nil
 	}
-	var d rbac.RoleDefinition
-	if err := json.Unmarshal(e.Value, &d); err != nil {
-		return err
-	}
-	role, err := rbac.Compile(d)
-	if err != nil {
-		return err
-	}
-	w.definitions[id] = role
-	for _, g := range w.assignments {
-		if g.Assignment.RoleDefinitionID == id {
-			w.replaceGrant(rbac.NewGrant(g.Assignment, role))
+	for _, a := range w.assignments {
+		if a.RoleDefinitionID == id {
+			w.dropGrant(a)
+			w.addGrant(a)
 		}
 	}
 	return nil
@@ -279,42 +287,53 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
+	if old, ok := w.assignments[id]; ok {
+		w.dropGrant(old)
+	}
 	if !put {
-		w.dropGrant(id)
+		delete(w.assignments, id)
 		return nil
 	}
 	var a rbac.Assignment
 	if err := json.Unmarshal(e.Value, &a); err != nil {
 		return err
 	}
-	role, ok := w.definitions[a.RoleDefinitionID]
-	if !ok {
-		return fmt.Errorf("role definition %s is not known", a.RoleDefinitionID)
+	if a.ID != id {
+		return fmt.Errorf("value is of assignment %s", a.ID)
 	}
-	w.replaceGrant(rbac.NewGrant(a, role))
+	w.assignments[id] = a
+	w.addGrant(a)
 	return nil
 }
 
-func (w *World) replaceGrant(g *rbac.Grant) {
-	w.dropGrant(g.Assignment.ID)
-	w.assignments[g.Assignment.ID] = g
-	holder := g.Assignment.PrincipalID
-	w.grants[holder] = append(slices.Clone(w.grants[holder]), g)
-}
-
-func (w *World) dropGrant(id ident.RoleAssignmentID) {
-	old, ok := w.assignments[id]
+// addGrant makes the grant of an assignment, if its role is defined. Readers may hold the old slice.
+func (w *World) addGrant(a rbac.Assignment) {
+	role, ok := w.definitions[a.RoleDefinitionID]
 	if !ok {
 		return
 	}
-	delete(w.assignments, id)
-	holder := old.Assignment.PrincipalID
-	left := slices.DeleteFunc(slices.Clone(w.grants[holder]), func(g *rbac.Grant) bool { return g == old })
-	if len(left) == 0 {
-		delete(w.grants, holder)
-		return
+	old := w.grants[a.PrincipalID]
+	i, _ := findGrant(old, a.ID)
+	w.grants[a.PrincipalID] = slices.Insert(slices.Clone(old), i, rbac.NewGrant(a, role))
+}
+
+// dropGrant removes the grant of an assignment, if there is one.
+func (w *World) dropGrant(a rbac.Assignment) {
+	old := w.grants[a.PrincipalID]
+	i, ok := findGrant(old, a.ID)
+	switch {
+	case !ok:
+	case len(old) == 1:
+		delete(w.grants, a.PrincipalID)
+	default:
+		w.grants[a.PrincipalID] = slices.Delete(slices.Clone(old), i, i+1)
 	}
-	w.grants[holder] = left
+}
+
+func findGrant(grants []*rbac.Grant, id ident.RoleAssignmentID) (int, bool) {
+	return slices.BinarySearchFunc(grants, id, func(g *rbac.Grant, id ident.RoleAssignmentID) int {
+		return slices.Compare(g.Assignment.ID[:], id[:])
+	})
 }
 
 func (w *World) applyCluster(e feed.Event, put bool) error {

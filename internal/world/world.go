@@ -6,6 +6,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,7 +49,9 @@ type Principal struct {
 
 // World is the view. Its methods are safe for concurrent use; what they return must not be changed.
 type World struct {
-	mu       sync.RWMutex
+	mu sync.RWMutex
+	// loaded is set by the first change, the snapshot; the snapshot of an empty store is at revision 0 too.
+	loaded   bool
 	revision feed.Revision
 	at       time.Time
 	// broken is set when a change could not be applied: the world then no longer knows, and says so.
@@ -61,14 +64,15 @@ type World struct {
 	apps          map[appKey]ident.ObjectID
 	applications  map[ident.ObjectID]directory.Application
 	appsByID      map[ident.ClientID]ident.ObjectID
+	appURIs       map[nameKey]ident.ObjectID
 	groups        map[ident.ObjectID]directory.Group
 	parents       map[ident.ObjectID][]ident.ObjectID // member → the groups it is directly in, sorted
 	closures      map[ident.ObjectID][]ident.ObjectID // group → itself and all groups above it; made on demand
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
-	assignments   map[ident.RoleAssignmentID]*rbac.Grant
-	grants        map[ident.ObjectID][]*rbac.Grant
+	assignments   map[ident.RoleAssignmentID]rbac.Assignment // also those whose role is not defined, which grant nothing
+	grants        map[ident.ObjectID][]*rbac.Grant           // by holder, in the order of the assignments' ids
 	clusters      map[ident.ClusterID]managedcluster.Cluster
 	clusterKeys   map[string]ident.ClusterID
 	certificates  map[string]pki.Issued
@@ -96,13 +100,14 @@ func New() (*World, error) {
 		apps:          map[appKey]ident.ObjectID{},
 		applications:  map[ident.ObjectID]directory.Application{},
 		appsByID:      map[ident.ClientID]ident.ObjectID{},
+		appURIs:       map[nameKey]ident.ObjectID{},
 		groups:        map[ident.ObjectID]directory.Group{},
 		parents:       map[ident.ObjectID][]ident.ObjectID{},
 		closures:      map[ident.ObjectID][]ident.ObjectID{},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
-		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
+		assignments:   map[ident.RoleAssignmentID]rbac.Assignment{},
 		grants:        map[ident.ObjectID][]*rbac.Grant{},
 		clusters:      map[ident.ClusterID]managedcluster.Cluster{},
 		clusterKeys:   map[string]ident.ClusterID{},
@@ -188,6 +193,14 @@ func (w *World) Application(id ident.ClientID) (directory.Application, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	a, ok := w.applications[w.appsByID[id]]
+	return a, ok
+}
+
+// ApplicationByURI returns an application of a tenant by one of its identifier URIs, without case.
+func (w *World) ApplicationByURI(tenant ident.TenantID, uri string) (directory.Application, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	a, ok := w.applications[w.appURIs[nameKey{tenant, directory.Fold(uri)}]]
 	return a, ok
 }
 
@@ -297,7 +310,8 @@ func (w *World) IsMember(id, group ident.ObjectID) bool {
 	return ok
 }
 
-// GrantsOf returns the role assignments held by exactly this principal or group.
+// GrantsOf returns the role assignments held by exactly this principal or group, in the order of their ids. An
+// assignment of a role that is not defined grants nothing and is not among them.
 func (w *World) GrantsOf(id ident.ObjectID) []*rbac.Grant {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -322,7 +336,9 @@ func (w *World) RoleDefinitions(tenant ident.TenantID) []rbac.RoleDefinition {
 			out = append(out, r.Definition)
 		}
 	}
-	slices.SortFunc(out, func(a, b rbac.RoleDefinition) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b rbac.RoleDefinition) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), slices.Compare(a.ID[:], b.ID[:]))
+	})
 	return out
 }
 
@@ -378,6 +394,14 @@ func (w *World) Session(id ident.SessionID) (session.Session, bool) {
 	defer w.mu.RUnlock()
 	s, ok := w.sessions[id]
 	return s, ok
+}
+
+// SigningKey returns a published signing key by its id.
+func (w *World) SigningKey(kid string) (keyring.Public, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	k, ok := w.keys[kid]
+	return k, ok
 }
 
 // SigningKeys returns the published signing keys, ordered by id.

@@ -47,6 +47,13 @@ CREATE TABLE applications (
   doc         TEXT NOT NULL
 );
 CREATE INDEX applications_display ON applications (tenant, display_key, id);
+CREATE TABLE application_uris (
+  tenant      TEXT NOT NULL,
+  uri_key     TEXT NOT NULL,
+  application TEXT NOT NULL REFERENCES applications (id) ON DELETE CASCADE,
+  PRIMARY KEY (tenant, uri_key)
+) WITHOUT ROWID;
+CREATE INDEX application_uris_application ON application_uris (application);
 
 CREATE TABLE service_principals (
   id          TEXT PRIMARY KEY,
@@ -83,6 +90,14 @@ CREATE TABLE client_secrets (
   doc    TEXT NOT NULL
 );
 CREATE INDEX client_secrets_app ON client_secrets (app_id);
+
+-- Wrong passwords in a row, by a hash of tenant and name: also of names that nobody has, so that a lock tells nothing.
+CREATE TABLE sign_in_attempts (
+  account TEXT PRIMARY KEY,
+  last    INTEGER NOT NULL,
+  doc     TEXT    NOT NULL
+);
+CREATE INDEX sign_in_attempts_last ON sign_in_attempts (last);
 
 CREATE TABLE signing_keys (
   kid    TEXT PRIMARY KEY,

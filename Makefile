@@ -1,0 +1,91 @@
+# Everything a person or CI does with this repository is a target here; `make help` lists them.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+# One set of build flags for everything, so that what one command has compiled the next one finds in the build cache.
+# By hand, `export GOFLAGS=-trimpath` does the same.
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
+export GOWORK  := off
+
+# Heavy things that survive `make clean` and a fresh clone: clients and linters, each at its version.
+KEYREEVE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyreeve
+export KEYREEVE_CACHE
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME  ?= 10s
+BENCHFLAGS ?=
+TESTFLAGS ?= $(if $(CI),-count=1 -shuffle=on)
+MODULES   := . localkube tools
+
+PHASE := scripts/phase.sh
+
+## up: build what is needed and run `keyreeve up`; give its flags as ARGS="--data DIR --listen HOST:PORT"
+.PHONY: up
+up: bin/keyreeve bin/localkube
+	@exec bin/keyreeve up $(ARGS)
+
+## test: every test, end-to-end ones included; installs the clients and the browser they need
+.PHONY: test
+test:
+	@$(PHASE) lint $(MAKE) lint
+	@$(PHASE) clients $(MAKE) clients
+	@$(PHASE) build $(MAKE) build
+	@$(PHASE) test/keyreeve go test -timeout 25m $(TESTFLAGS) ./...
+	@$(PHASE) test/localkube go -C localkube test -timeout 25m $(TESTFLAGS) ./...
+	@$(PHASE) test/tools go -C tools test $(TESTFLAGS) ./...
+	@$(PHASE) fuzz $(MAKE) fuzz FUZZTIME=1s
+
+## build: bin/keyreeve, bin/localkube, and bin/kubelogin once cmd/kubelogin is there
+.PHONY: build
+build: bin/keyreeve $(if $(wildcard cmd/kubelogin/*.go),bin/kubelogin) bin/localkube
+
+# Go knows better than make what is up to date.
+.PHONY: bin/keyreeve bin/kubelogin bin/localkube
+bin/keyreeve bin/kubelogin:
+	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/$(@F)
+
+bin/localkube:
+	@scripts/localkube.sh
+
+## clients: the real clients for tests: bin/clients/{kubectl,kubelogin,az,az-2.45,chromium}
+.PHONY: clients
+clients:
+	@scripts/clients.sh
+
+## lint: formatting, linters and tidy go.mod files, on every module
+.PHONY: lint
+lint:
+	@scripts/lint.sh run $(MODULES)
+
+## fmt: rewrite every Go file as the lint gate wants it formatted
+.PHONY: fmt
+fmt:
+	@scripts/lint.sh fmt $(MODULES)
+
+## fuzz: run every fuzz target for FUZZTIME (10s), and prove that each one ran
+.PHONY: fuzz
+fuzz:
+	@go -C tools run ./fuzz -root .. -time $(FUZZTIME)
+
+## bench: every benchmark, results as text; BENCHFLAGS="-count 6" goes to go test
+.PHONY: bench
+bench:
+	@scripts/bench.sh all $(BENCHFLAGS)
+
+## bench-compare: the benchmarks that set Keyreeve beside its peers
+.PHONY: bench-compare
+bench-compare:
+	@scripts/bench.sh compare $(BENCHFLAGS)
+
+## clean: remove bin/; the cache ($(KEYREEVE_CACHE)) stays
+.PHONY: clean
+clean:
+	rm -rf bin
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'

@@ -1,0 +1,47 @@
+package authorization
+
+import (
+	"net/http"
+
+	"github.com/keyreeve/keyreeve/internal/arm"
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+)
+
+// listPermissions lists what the caller may do at the scope: the permissions of every role held there, directly or through a
+// group. Everybody may ask for themselves; one who holds nothing learns nothing, not even whether the scope is there.
+func (h *Handler) listPermissions(_ http.ResponseWriter, r *arm.Request) error {
+	scope, err := scopeOf(r)
+	if err != nil {
+		return err
+	}
+	out := list[rbac.Permission]{Value: []rbac.Permission{}}
+	seen := map[ident.RoleDefinitionID]bool{}
+	holders := append([]ident.ObjectID{r.Caller.Object}, h.World.GroupsOf(r.Caller.Object)...)
+	for _, holder := range holders {
+		for _, g := range h.World.GrantsOf(holder) {
+			d := g.Role.Definition
+			if seen[d.ID] || g.Assignment.Condition != "" || !rbac.Covers(g.Assignment.Scope, scope) {
+				continue
+			}
+			seen[d.ID] = true
+			for _, p := range d.Permissions {
+				out.Value = append(out.Value, whole(p))
+			}
+		}
+	}
+	return r.WriteJSON(http.StatusOK, out)
+}
+
+// listDeny lists deny assignments. There is no way to make one yet, so there are none.
+func (h *Handler) listDeny(_ http.ResponseWriter, r *arm.Request) error {
+	if _, err := scopeOf(r); err != nil {
+		return err
+	}
+	return r.WriteJSON(http.StatusOK, list[struct{}]{Value: []struct{}{}})
+}
+
+func (h *Handler) getDeny(_ http.ResponseWriter, r *arm.Request) error {
+	return fault.New(fault.NotFound, "DenyAssignmentNotFound", "The deny assignment '%s' is not found.", r.Param("name"))
+}

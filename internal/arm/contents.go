@@ -1,0 +1,34 @@
+package arm
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/store"
+)
+
+// Contents is what a room keeps in resource groups. Each room that does tells the core's other rooms so.
+type Contents interface {
+	// Resources returns the resources of a subscription, or of one of its groups (by name, without case) if group is not
+	// empty.
+	Resources(tx *store.Tx, sub ident.SubscriptionID, group string) ([]GenericResource, error)
+	// Exists reports whether a resource is there; known is false for types that are not of this room.
+	Exists(tx *store.Tx, id ident.ResourceID) (exists, known bool, err error)
+	// DeleteAll deletes every resource of a group, with what runs behind it, and returns when all are gone. The group takes
+	// no new ones. It is called again after a crash.
+	DeleteAll(ctx context.Context, sub ident.SubscriptionID, group string) error
+}
+
+// GenericResource is a resource as lists over all types show it (GET /subscriptions/{id}/resources).
+type GenericResource struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Type      string            `json:"type"`
+	Kind      string            `json:"kind,omitempty"`
+	ManagedBy string            `json:"managedBy,omitempty"`
+	SKU       json.RawMessage   `json:"sku,omitempty"`
+	Location  string            `json:"location"`
+	Identity  json.RawMessage   `json:"identity,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
+}

@@ -1,0 +1,143 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/web"
+)
+
+// body is the JSON object of a request. Each property is taken once; what is left over is looked at by rest.
+type body struct {
+	fields map[string]json.RawMessage
+}
+
+const maxBody = 1 << 20
+
+// body reads the request's body.
+func (rq *request) body() (*body, error) {
+	raw, err := web.ReadBody(rq.w, rq.r, maxBody)
+	if err != nil {
+		return nil, err
+	}
+	return parseBody(raw)
+}
+
+func parseBody(raw []byte) (*body, error) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil, badRequest("An unexpected 'EndOfInput' node was found when reading from the JSON reader. A 'StartObject' node was expected.")
+	}
+	bad := fault.New(fault.Invalid, "BadRequest",
+		"Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.")
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	var fields map[string]json.RawMessage
+	if err := dec.Decode(&fields); err != nil || fields == nil {
+		return nil, bad
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, bad
+	}
+	return &body{fields}, nil
+}
+
+// clone copies a body, to read it twice.
+func (b *body) clone() *body { return &body{maps.Clone(b.fields)} }
+
+func (b *body) take(name string) (json.RawMessage, bool) {
+	raw, ok := b.fields[name]
+	delete(b.fields, name)
+	return raw, ok
+}
+
+func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
+
+func wrongType(name, want string) error {
+	return fault.New(fault.Invalid, "RequestBodyRead", "The value of property '%s' cannot be converted to the expected type '%s'.", name, want).At(name)
+}
+
+// text reads a text into dst, if the property was sent; null is the empty text.
+func (b *body) text(name string, dst *string) (sent bool, err error) {
+	raw, ok := b.take(name)
+	if !ok {
+		return false, nil
+	}
+	var v string
+	if !isNull(raw) && json.Unmarshal(raw, &v) != nil {
+		return true, wrongType(name, "Edm.String")
+	}
+	*dst = v
+	return true, nil
+}
+
+// boolean reads a truth value into dst, if the property was sent; null counts as not sent.
+func (b *body) boolean(name string, dst *bool) (sent bool, err error) {
+	raw, ok := b.take(name)
+	if !ok || isNull(raw) {
+		return false, nil
+	}
+	if json.Unmarshal(raw, dst) != nil {
+		return true, wrongType(name, "Edm.Boolean")
+	}
+	return true, nil
+}
+
+// texts reads a list of texts into dst, if the property was sent; null is the empty list.
+func (b *body) texts(name string, dst *[]string) (sent bool, err error) {
+	raw, ok := b.take(name)
+	if !ok {
+		return false, nil
+	}
+	var v []*string
+	if json.Unmarshal(raw, &v) != nil {
+		return true, wrongType(name, "Collection(Edm.String)")
+	}
+	out := make([]string, len(v))
+	for i, s := range v {
+		if s == nil {
+			return true, wrongType(name, "Collection(Edm.String)")
+		}
+		out[i] = *s
+	}
+	*dst = out
+	return true, nil
+}
+
+// object reads an object; nil if the property was not sent, or null.
+func (b *body) object(name, typ string) (*body, error) {
+	raw, ok := b.take(name)
+	if !ok || isNull(raw) {
+		return nil, nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return nil, wrongType(name, typ)
+	}
+	return &body{fields}, nil
+}
+
+// rest refuses what was sent and not taken: what typ does not have, and values for what cannot be written. A property
+// that typ has may be sent with its empty value, which changes nothing.
+func (b *body) rest(typ string, has func(name string) bool) error {
+	for name, raw := range b.fields {
+		switch {
+		case strings.HasPrefix(name, "@odata."):
+			continue
+		case !has(name):
+			return fault.New(fault.Invalid, "RequestBodyRead",
+				"The property '%s' does not exist on type '%s'. Make sure to only use property names that are defined by the type.", printable(name), typ).At(name)
+		}
+		switch string(raw) {
+		case "null", "[]", `""`:
+			continue
+		}
+		return badRequest("Property '%s' is read-only and cannot be set.", name).At(name)
+	}
+	return nil
+}
+
+func nothing(string) bool { return false }

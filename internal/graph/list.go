@@ -1,0 +1,168 @@
+package graph
+
+import (
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/store"
+)
+
+// chunk is how many rows are read at a time when rows are passed over.
+const chunk = 256
+
+// source is an ordered list of T in the store, read a part at a time.
+type source[T any] struct {
+	// read returns at most limit rows after a place.
+	read func(after store.NameCursor, limit int) ([]T, error)
+	// place is where a row stands.
+	place func(T) store.NameCursor
+	// all counts the rows without reading them; nil if it cannot.
+	all func() (int64, error)
+}
+
+// one makes a source of the row that get finds, if any.
+func (s source[T]) one(get func() (T, error)) source[T] {
+	s.all = nil
+	s.read = func(after store.NameCursor, limit int) ([]T, error) {
+		if limit == 0 {
+			return nil, nil
+		}
+		v, err := get()
+		if store.IsNotFound(err) || err == nil && !after.Before(s.place(v)) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []T{v}, nil
+	}
+	return s
+}
+
+// page returns the next top rows that match, and the place of the last one if more follow.
+func (s source[T]) page(after store.NameCursor, top int, filtered bool, match func(T) bool) (rows []T, next store.NameCursor, err error) {
+	size := top + 1
+	if filtered {
+		size = max(size, chunk)
+	}
+	for {
+		part, err := s.read(after, size)
+		if err != nil {
+			return nil, next, err
+		}
+		for _, v := range part {
+			after = s.place(v)
+			if !match(v) {
+				continue
+			}
+			if len(rows) == top {
+				return rows, s.place(rows[top-1]), nil
+			}
+			rows = append(rows, v)
+		}
+		if len(part) < size {
+			return rows, store.NameCursor{}, nil
+		}
+	}
+}
+
+// count returns how many rows match. It reads them a part at a time if they must be looked at.
+func (s source[T]) count(filtered bool, match func(T) bool) (int64, error) {
+	if !filtered && s.all != nil {
+		return s.all()
+	}
+	var n int64
+	var after store.NameCursor
+	for {
+		part, err := s.read(after, chunk)
+		if err != nil {
+			return 0, err
+		}
+		for _, v := range part {
+			after = s.place(v)
+			if match(v) {
+				n++
+			}
+		}
+		if len(part) < chunk {
+			return n, nil
+		}
+	}
+}
+
+// listEntities answers a list of one entity type.
+func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
+	if err := s.checkSelect(rq.query.selected); err != nil {
+		return err
+	}
+	if err := s.checkFilter(rq.query.filter); err != nil {
+		return err
+	}
+	after, err := nameCursor(rq.query.skip)
+	if err != nil {
+		return err
+	}
+	out := collection{set: s.set}
+	err = rq.view(func(tx *store.Tx) error {
+		src := open(tx)
+		match := func(v T) bool { return s.matches(rq.query.filter, v) }
+		rows, next, err := src.page(after, rq.query.top, rq.query.filter != nil, match)
+		if err != nil {
+			return err
+		}
+		for _, v := range rows {
+			out.items = append(out.items, s.render(v, rq.query.selected, false))
+		}
+		if next != (store.NameCursor{}) {
+			out.next = cursor(next.Key, next.ID)
+		}
+		if rq.query.count {
+			out.count, err = src.count(rq.query.filter != nil, match)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rq.collection(out)
+}
+
+// countEntities answers the number of objects of a list.
+func countEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
+	if err := s.checkFilter(rq.query.filter); err != nil {
+		return err
+	}
+	var n int64
+	err := rq.view(func(tx *store.Tx) error {
+		var err error
+		n, err = open(tx).count(rq.query.filter != nil, func(v T) bool { return s.matches(rq.query.filter, v) })
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rq.number(n)
+}
+
+func nameCursor(parts []string) (store.NameCursor, error) {
+	switch {
+	case parts == nil:
+		return store.NameCursor{}, nil
+	case len(parts) != 2 || !ident.IsGUID(parts[1]):
+		return store.NameCursor{}, badRequest("The specified page token value is not valid.")
+	}
+	return store.NameCursor{Key: parts[0], ID: parts[1]}, nil
+}
+
+// names makes the store's query of what a filter says about names.
+func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
+	q := store.NameQuery{Tenant: rq.caller.Tenant}
+	f := rq.query.filter
+	q.DisplayName, _ = f.must(opEq, "displayName")
+	q.DisplayPrefix, _ = f.must(opStartswith, "displayName")
+	if withNickname {
+		q.MailNickname, _ = f.must(opEq, "mailNickname")
+	}
+	if withUPN {
+		q.UPN, _ = f.must(opEq, "userPrincipalName")
+	}
+	return q
+}

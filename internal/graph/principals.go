@@ -1,0 +1,206 @@
+package graph
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/store"
+)
+
+// principal is a service principal with what its application says.
+type principal struct {
+	directory.ServicePrincipal
+	// app is zero for managed identities, and for applications that are neither registered here nor well known.
+	app directory.Application
+}
+
+func (p principal) managed() bool { return p.Type == directory.TypeManagedIdentity }
+
+// names are what a service principal is called by: its appId and the identifier URIs of its application.
+func (p principal) names() any { return append([]string{p.AppID.String()}, p.app.IdentifierURIs...) }
+
+// principalSchema lists the properties of service principals in the order the service writes them.
+func principalSchema() schema[principal] {
+	nil_ := func(name string) property[principal] { return property[principal]{name: name, value: null[principal]} }
+	empty := func(name string) property[principal] { return property[principal]{name: name, value: none[principal]} }
+	text := func(name string, get func(principal) string) property[principal] {
+		return property[principal]{name: name, value: func(p principal) any { return textOrNull(get(p)) }, kind: filterText}
+	}
+	unlessManaged := func(s string) func(principal) string {
+		return func(p principal) string {
+			if p.managed() {
+				return ""
+			}
+			return s
+		}
+	}
+	appText := func(name string, get func(directory.Application) string) property[principal] {
+		return property[principal]{name: name, value: func(p principal) any { return textOrNull(get(p.app)) }}
+	}
+	return schema[principal]{entity: "servicePrincipal", set: "servicePrincipals", resource: "ServicePrincipal", props: []property[principal]{
+		text("id", func(p principal) string { return p.ID.String() }),
+		nil_("deletedDateTime"),
+		{name: "accountEnabled", value: func(p principal) any { return p.AccountEnabled }, kind: filterBool},
+		{name: "alternativeNames", value: func(p principal) any { return textsOrEmpty(p.AlternativeNames) }, kind: filterTexts},
+		appText("appDisplayName", func(a directory.Application) string { return a.DisplayName }),
+		nil_("appDescription"),
+		text("appId", func(p principal) string { return p.AppID.String() }),
+		nil_("applicationTemplateId"),
+		appText("appOwnerOrganizationId", func(a directory.Application) string {
+			if a.Tenant.IsZero() {
+				return ""
+			}
+			return a.Tenant.String()
+		}),
+		{name: "appRoleAssignmentRequired", value: func(principal) any { return false }},
+		{name: "createdDateTime", value: func(p principal) any { return instant(p.CreatedAt) }},
+		nil_("description"),
+		nil_("disabledByMicrosoftStatus"),
+		text("displayName", func(p principal) string { return p.DisplayName }),
+		nil_("homepage"),
+		nil_("loginUrl"),
+		nil_("logoutUrl"),
+		nil_("notes"),
+		empty("notificationEmailAddresses"),
+		nil_("preferredSingleSignOnMode"),
+		nil_("preferredTokenSigningKeyThumbprint"),
+		{name: "replyUrls", value: func(p principal) any { return textsOrEmpty(p.app.RedirectURIs) }},
+		{name: "servicePrincipalNames", value: principal.names, kind: filterTexts},
+		text("servicePrincipalType", func(p principal) string { return string(p.Type) }),
+		{name: "signInAudience", value: func(p principal) any { return textOrNull(unlessManaged("AzureADMyOrg")(p)) }},
+		empty("tags"),
+		nil_("tokenEncryptionKeyId"),
+		nil_("samlSingleSignOnSettings"),
+		empty("addIns"),
+		empty("appRoles"),
+		{name: "info", value: func(principal) any {
+			return object{{"logoUrl", nil}, {"marketingUrl", nil}, {"privacyStatementUrl", nil}, {"supportUrl", nil}, {"termsOfServiceUrl", nil}}
+		}},
+		empty("keyCredentials"),
+		empty("oauth2PermissionScopes"),
+		empty("passwordCredentials"),
+		empty("resourceSpecificApplicationPermissions"),
+		{name: "verifiedPublisher", value: func(principal) any {
+			return object{{"displayName", nil}, {"verifiedPublisherId", nil}, {"addedDateTime", nil}}
+		}},
+	}}
+}
+
+// withApplication adds what the application of a service principal says.
+func (rq *request) withApplication(tx *store.Tx, sp directory.ServicePrincipal) (principal, error) {
+	p := principal{ServicePrincipal: sp}
+	if p.managed() {
+		return p, nil
+	}
+	app, err := tx.ApplicationByAppID(sp.AppID)
+	if store.IsNotFound(err) {
+		if rq.h.Catalog == nil {
+			return p, nil
+		}
+		if known, ok := rq.h.Catalog.App(sp.AppID); ok {
+			p.app = directory.Application{AppID: sp.AppID, DisplayName: known.DisplayName, IdentifierURIs: known.IdentifierURIs}
+		}
+		return p, nil
+	}
+	p.app = app
+	return p, err
+}
+
+func (rq *request) principals(tx *store.Tx) source[principal] {
+	q := rq.names(false, false)
+	f := rq.query.filter
+	s := source[principal]{
+		place: func(p principal) store.NameCursor { return store.ServicePrincipalCursor(p.ServicePrincipal) },
+		all:   func() (int64, error) { return tx.CountServicePrincipals(rq.caller.Tenant) },
+		read: func(after store.NameCursor, limit int) ([]principal, error) {
+			q.After, q.Limit = after, limit
+			sps, err := tx.ServicePrincipals(q)
+			if err != nil {
+				return nil, err
+			}
+			out := make([]principal, len(sps))
+			for i, sp := range sps {
+				if out[i], err = rq.withApplication(tx, sp); err != nil {
+					return nil, err
+				}
+			}
+			return out, nil
+		},
+	}
+	if id, ok := f.must(opEq, "id"); ok {
+		return s.one(func() (principal, error) { return rq.principal(tx, id) })
+	}
+	if app, ok := f.must(opEq, "appId"); ok {
+		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+app) })
+	}
+	// A name that is a GUID is an appId; any other is an identifier URI of an application, which may be of another tenant.
+	if name, ok := f.must(opAny, "servicePrincipalNames"); ok && ident.IsGUID(name) {
+		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+name) })
+	}
+	return s
+}
+
+func listServicePrincipals(rq *request) error {
+	return listEntities(rq, principalSchema(), rq.principals)
+}
+
+func countServicePrincipals(rq *request) error {
+	return countEntities(rq, principalSchema(), rq.principals)
+}
+
+// principal finds a service principal of the caller's tenant by object id, or by appId=….
+func (rq *request) principal(tx *store.Tx, key string) (principal, error) {
+	var sp directory.ServicePrincipal
+	var err error
+	if name, app, named := strings.Cut(key, "="); named {
+		id, bad := ident.Parse[ident.ClientID](app)
+		if bad != nil || fold(name) != "appid" {
+			return principal{}, absent(key).Because(store.ErrNotFound)
+		}
+		sp, err = tx.ServicePrincipalByAppID(rq.caller.Tenant, id)
+	} else {
+		id, bad := ident.Parse[ident.ObjectID](key)
+		if bad != nil {
+			return principal{}, absent(key).Because(store.ErrNotFound)
+		}
+		sp, err = tx.ServicePrincipal(id)
+	}
+	if store.IsNotFound(err) || err == nil && sp.Tenant != rq.caller.Tenant {
+		return principal{}, absent(key).Because(store.ErrNotFound)
+	}
+	if err != nil {
+		return principal{}, err
+	}
+	return rq.withApplication(tx, sp)
+}
+
+func getServicePrincipal(rq *request) error {
+	s := principalSchema()
+	if err := s.checkSelect(rq.query.selected); err != nil {
+		return err
+	}
+	var p principal
+	err := rq.view(func(tx *store.Tx) error {
+		var err error
+		p, err = rq.principal(tx, rq.args[0])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rq.entity(http.StatusOK, s.set, s.render(p, rq.query.selected, false))
+}
+
+// servicePrincipalOwners answers the owners of a service principal. Ownership is not kept, so there are none.
+func servicePrincipalOwners(rq *request) error {
+	err := rq.view(func(tx *store.Tx) error {
+		_, err := rq.principal(tx, rq.args[0])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rq.collection(collection{set: "directoryObjects"})
+}

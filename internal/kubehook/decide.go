@@ -1,0 +1,268 @@
+package kubehook
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/pki"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/world"
+)
+
+// verdict is the outcome of a review. Its zero value decides nothing.
+type verdict uint8
+
+const (
+	verdictUnknown verdict = iota
+	verdictAllow
+	verdictDeny
+	verdictNoOpinion // the identity is not ours
+)
+
+func (v verdict) String() string {
+	return [...]string{"unknown", "allow", "deny", "no opinion"}[v]
+}
+
+// answer is a verdict with its reasons, as values.
+type answer struct {
+	verdict verdict
+	// why is the reason in a few words that may be shown to the one who asks.
+	why string
+	// principal is set when the review is about someone of the directory.
+	principal *world.Principal
+	// One of these says through what it is allowed.
+	adminGroup  ident.ObjectID
+	binding     rbac.KubeDecision
+	certificate *pki.Issued
+}
+
+func deny(why string) answer { return answer{verdict: verdictDeny, why: why} }
+
+// Names that Kubernetes gives.
+const (
+	credentialID  = "authentication.kubernetes.io/credential-id"
+	certificate   = "X509SHA256="
+	authenticated = "system:authenticated"
+	masters       = "system:masters"
+)
+
+// decide answers a review. The order is that of the identities, the strictest first: what the API server itself is and
+// runs, certificates, people and applications of the directory, others.
+func (h *Handler) decide(snap *snapshot, q *question) answer {
+	if strings.HasPrefix(q.user, "system:") {
+		// The chain's match condition does not send these.
+		return answer{verdict: verdictNoOpinion, why: "not an identity of the directory"}
+	}
+	if fp, ok := certificateOf(q); ok {
+		return h.decideCertificate(snap, q, fp)
+	}
+	p, a := h.identify(snap, q)
+	if p == nil {
+		return a
+	}
+	in, ok := signInOf(q)
+	if !ok {
+		a = deny("what the request says of its sign-in is malformed")
+	} else if why := standing(h.World, h.Now(), p, in); why != "" {
+		a = deny(why)
+	} else {
+		a = h.decideRights(snap, q, p)
+	}
+	a.principal = p
+	return a
+}
+
+// certificateOf returns the fingerprint when the API server took a client certificate for who is asking. Two values name
+// no certificate, and neither does an empty fingerprint.
+func certificateOf(q *question) (string, bool) {
+	values := q.extras(credentialID)
+	for _, v := range values {
+		if len(v) >= len(certificate) && strings.EqualFold(v[:len(certificate)], certificate) {
+			if len(values) == 1 {
+				return v[len(certificate):], true
+			}
+			return "", true
+		}
+	}
+	return "", false
+}
+
+// decideCertificate allows what is on the list of certificates that were issued and are still good. A certificate never
+// stands for someone of the directory, whatever name it carries: a cluster admin could have one made for any name.
+func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint string) answer {
+	c, ok := h.World.Certificate(fingerprint)
+	switch {
+	case !ok || c.Cluster != snap.cluster.ID:
+		return deny("the client certificate was not issued for this cluster's people")
+	case snap.cluster.LocalAccountsDisabled:
+		return deny("local accounts are disabled")
+	case c.Epoch != snap.cluster.Epoch:
+		return deny("the client certificate is from before local accounts were disabled or certificates rotated")
+	case !c.RevokedAt.IsZero():
+		return deny("the client certificate was revoked")
+	case !h.Now().Before(c.NotAfter):
+		return deny("the client certificate has expired")
+	case constrained(&q.request):
+		return deny(noConstrained)
+	}
+	return answer{verdict: verdictAllow, why: "admin certificate", certificate: &c}
+}
+
+// identify finds whom of the directory a review is about. Without a principal, the answer is final.
+func (h *Handler) identify(snap *snapshot, q *question) (*world.Principal, answer) {
+	const stranger = "the identity is not in the cluster's directory"
+	tenant := snap.tenant()
+	objects := q.extras(extraObject)
+	var p world.Principal
+	found := false
+	switch len(objects) {
+	case 0:
+		var ours bool
+		if p, found, ours = h.byName(tenant, q.user); !ours {
+			return nil, answer{verdict: verdictNoOpinion, why: "not an identity of the directory"}
+		}
+	case 1:
+		if id, err := ident.Parse[ident.ObjectID](objects[0]); err == nil {
+			p, found = h.World.Principal(id)
+		}
+	}
+	if !found || tenant.IsZero() || p.Tenant != tenant {
+		return nil, deny(stranger)
+	}
+	oid := p.ID.String()
+	name := directory.Fold(q.user)
+	if name != directory.Fold(p.Name) && name != oid  {
+		return nil, deny("the name, uid and object id do not belong together")
+	}
+	return &p, answer{}
+}
+
+// byName finds the principal with a user name, and says whether the name is one that our directory gives at all: one of
+// a verified domain is, even if nobody has it any more.
+func (h *Handler) byName(tenant ident.TenantID, name string) (p world.Principal, found, ours bool) {
+	if tenant.IsZero() {
+		return p, false, false // a cluster without Entra integration has no people of the directory
+	}
+	if id, err := ident.Parse[ident.ObjectID](name); err == nil {
+		p, found = h.World.Principal(id)
+		return p, found, found
+	}
+	if p, found = h.World.UserByUPN(tenant, name); found {
+		return p, true, true
+	}
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		_, ours = h.World.TenantByDomain(name[at+1:])
+	}
+	return p, false, ours
+}
+
+// signInOf reads what a TokenReview's answer said of the sign-in. An impersonated user has none of it.
+func signInOf(q *question) (in signIn, ok bool) {
+	if v := q.extras(extraSession); len(v) > 0 {
+		id, err := ident.Parse[ident.SessionID](v[0])
+		if err != nil || len(v) > 1 {
+			return in, false
+		}
+		in.session = id
+	}
+	if v := q.extras(extraIssuedAt); len(v) > 0 {
+		at, err := time.Parse(time.RFC3339, v[0])
+		if err != nil || len(v) > 1 || at.IsZero() {
+			return in, false
+		}
+		in.issuedAt = at
+	}
+	return in, true
+}
+
+// holder is a principal with its live groups, and the cluster it asks.
+type holder struct {
+	snap      *snapshot
+	principal *world.Principal
+	groups    []ident.ObjectID // sorted
+}
+
+// source is one place that rights come from. It allows, knows of no right (verdictDeny), or does not know.
+type source func(h *Handler, q *question, who *holder) answer
+
+// sources are asked in order until one allows: what the world knows before what has to be mirrored, so that an allow by
+// a known fact never waits for a cluster.
+func sources() [2]source { return [...]source{adminGroups, kubernetesRBAC} }
+
+// decideRights says what a principal in good standing may do. No single source denies: only when all know of no right it
+// is denied, and when one does not know, neither does the gate.
+func (h *Handler) decideRights(snap *snapshot, q *question, p *world.Principal) answer {
+	who := holder{snap: snap, principal: p, groups: h.World.GroupsOf(p.ID)}
+	if constrained(&q.request) {
+		return deny(noConstrained)
+	}
+	if protected(&q.request) {
+		if a := adminGroups(h, q, &who); a.verdict == verdictAllow {
+			return a
+		}
+		return deny("impersonating this is for cluster admins")
+	}
+	known := true
+	for _, s := range sources() {
+		switch a := s(h, q, &who); a.verdict {
+		case verdictAllow:
+			return a
+		case verdictUnknown:
+			known = false
+		case verdictDeny, verdictNoOpinion:
+		}
+	}
+	if !known {
+		return answer{why: "the cluster's own roles and bindings are not known"}
+	}
+	return deny("no access of this identity covers it")
+}
+
+// adminGroups makes members of the cluster's admin groups cluster admin (aadProfile.adminGroupObjectIDs).
+func adminGroups(_ *Handler, _ *question, who *holder) answer {
+	for _, g := range who.snap.cluster.AAD.AdminGroups {
+		if _, ok := slices.BinarySearchFunc(who.groups, g, func(a, b ident.ObjectID) int { return slices.Compare(a[:], b[:]) }); ok {
+			return answer{verdict: verdictAllow, why: "member of an admin group", adminGroup: g}
+		}
+	}
+	return answer{verdict: verdictDeny}
+}
+
+// kubernetesRBAC asks the cluster's own roles and bindings, for the live groups.
+func kubernetesRBAC(h *Handler, q *question, who *holder) answer {
+	set, status := h.Mirror.View(who.snap.cluster.ID)
+	if set == nil || !status.Known() {
+		return answer{}
+	}
+	d := set.Decide(q.request, rbac.KubeUser{Name: who.principal.Name, Groups: who.groups, Named: []string{authenticated}})
+	if d.Allowed {
+		return answer{verdict: verdictAllow, why: "Kubernetes RBAC", binding: d}
+	}
+	return answer{verdict: verdictDeny}
+}
+
+const noConstrained = "constrained impersonation is not offered"
+
+// constrained reports whether a request is of constrained impersonation. The API server remembers its success for 10 s
+// before it asks any authorizer, which would outlive a revocation; without it, it falls back to plain impersonation.
+func constrained(r *rbac.KubeRequest) bool {
+	return strings.HasPrefix(r.Verb, "impersonate:") || strings.HasPrefix(r.Verb, "impersonate-on:")
+}
+
+// protected reports whether a request would make someone more than any role can: a group that precedes every authorizer or
+// that admin certificates carry, or the mark of a client certificate.
+func protected(r *rbac.KubeRequest) bool {
+	if r.Verb != "impersonate" || r.NonResource {
+		return false
+	}
+	switch r.Resource {
+	case "groups":
+		return r.Name == masters || r.Name == pki.AdminGroup
+	case "userextras":
+		return strings.EqualFold(r.Subresource, credentialID)
+	}
+	return false
+}

@@ -1,0 +1,216 @@
+package grant
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/keyring"
+	"github.com/keyreeve/keyreeve/internal/oauth"
+	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/session"
+	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/internal/token"
+	"github.com/keyreeve/keyreeve/internal/web"
+)
+
+// refreshPrefix lets secret scanners know whose token they found.
+const refreshPrefix = "krr_"
+
+// issued is what a successful request yields.
+type issued struct {
+	object             ident.ObjectID
+	access, id         string
+	refresh            string
+	life               time.Duration
+	notBefore, expires int64
+	clientInfo         string
+}
+
+// issue mints the tokens for a subject, in the transaction that used up its proof.
+func (h Handler) issue(tx *store.Tx, req *request, s subject, signer *keyring.Signer) (issued, error) {
+	life := h.accessLife()
+	claims := h.common(req, life)
+	if s.user.ID.IsZero() {
+		h.forApplication(&claims, req, s)
+	} else {
+		h.forUser(&claims, req, s)
+	}
+	out := issued{object: claims.Object, life: life, notBefore: claims.NotBefore, expires: claims.Expires}
+	var err error
+	if out.access, err = claims.Mint(signer); err != nil {
+		return out, fault.Wrap(err, "mint access token")
+	}
+	if !s.user.ID.IsZero() {
+		if out.id, err = h.identity(req, s, claims).mintIf(req.scopes.openID, signer); err != nil {
+			return out, fault.Wrap(err, "mint id token")
+		}
+		if req.scopes.offline {
+			if out.refresh, err = h.refreshToken(tx, req, s.session); err != nil {
+				return out, err
+			}
+		}
+		if req.form[oauth.ParamClientInfo] == "1" {
+			if out.clientInfo, err = clientInfo(s.user.ID, s.user.Tenant); err != nil {
+				return out, err
+			}
+		}
+	}
+	name := s.user.UserPrincipalName
+	if name == "" {
+		name = req.client.name
+	}
+	return out, tx.Audit(audit.Record{
+		At: req.now, Event: audit.TokenIssued, Tenant: claims.Tenant, Actor: claims.Object, ActorName: name,
+		Target: req.target.aud, Correlation: req.origin.Correlation,
+		Detail: map[string]string{
+			"grant": req.grant, "client": req.client.id.String(), "session": s.session.ID.String(), "token": claims.ID,
+			"remoteAddr": req.origin.RemoteAddr,
+		},
+	})
+}
+
+// accessLife is how long the next access token lives, in whole seconds.
+func (h Handler) accessLife() time.Duration {
+	if h.AccessLife > 0 {
+		return h.AccessLife.Truncate(time.Second)
+	}
+	return time.Hour + rand.N(15*time.Minute).Truncate(time.Second)
+}
+
+// common are the claims of every access token.
+func (h Handler) common(req *request, life time.Duration) token.Access {
+	return token.Access{
+		Audience: req.target.aud, NotBefore: req.now.Unix(), Expires: req.now.Add(life).Unix(),
+		AppID: req.client.id, AppIDACR: req.client.method, ID: token.NewID(), Version: "1.0", Capabilities: req.capabilities,
+	}
+}
+
+func (h Handler) forApplication(c *token.Access, req *request, s subject) {
+	c.Tenant, c.Object, c.Subject, c.IdentityType = s.app.Tenant, s.app.ID, s.app.ID.String(), token.TypeApp
+	c.Issuer = token.IssuerV1(h.BaseURL, c.Tenant)
+	c.IdentityProvider = c.Issuer
+	c.IssuedAt = token.IssuedAfter(req.now, s.app.ValidFrom)
+	h.directoryClaims(c, req, "servicePrincipals")
+}
+
+func (h Handler) forUser(c *token.Access, req *request, s subject) {
+	u := s.user
+	c.Tenant, c.Object, c.IdentityType = u.Tenant, u.ID, token.TypeUser
+	c.Subject = token.PairwiseSubject(u.Tenant, u.ID, req.target.id)
+	c.Issuer = token.IssuerV1(h.BaseURL, c.Tenant)
+	c.IssuedAt = token.IssuedAfter(req.now, u.SessionsValidFrom)
+	c.ACR, c.AMR, c.Session = "1", s.session.Methods, s.session.ID
+	c.Family, c.Given, c.Name = u.Surname, u.GivenName, u.DisplayName
+	c.UPN, c.UniqueName, c.IPAddress = u.UserPrincipalName, u.UserPrincipalName, req.origin.RemoteAddr
+	c.Scope = strings.Join(req.target.scp, " ")
+	h.directoryClaims(c, req, "users")
+	if u.UserType != "Guest" {
+		c.DirectoryRoles = append(c.DirectoryRoles, token.MemberWID)
+	}
+}
+
+// directoryClaims adds roles and groups, or the place to ask for them when they are too many. They inform clients;
+// decisions look them up.
+func (h Handler) directoryClaims(c *token.Access, req *request, collection string) {
+	for _, r := range caller.Roles(h.World, c.Object) {
+		c.DirectoryRoles = append(c.DirectoryRoles, r.String())
+	}
+	if !req.target.groups {
+		return
+	}
+	for _, id := range h.World.GroupsOf(c.Object) {
+		if g, ok := h.World.Group(id); ok && g.SecurityEnabled {
+			c.Groups = append(c.Groups, id)
+		}
+	}
+	if len(c.Groups) > token.GroupLimit {
+		c.Groups = nil
+		c.ClaimNames = map[string]string{"groups": "src1"}
+		c.ClaimSources = map[string]token.ClaimSource{
+			"src1": {Endpoint: h.GraphURL + "/v1.0/" + collection + "/" + c.Object.String() + "/getMemberObjects"},
+		}
+	}
+}
+
+// identity is an id token that may be asked for or not.
+type identity token.Identity
+
+func (i identity) mintIf(asked bool, s *keyring.Signer) (string, error) {
+	if !asked {
+		return "", nil
+	}
+	return token.Identity(i).Mint(s)
+}
+
+func (h Handler) identity(req *request, s subject, c token.Access) identity {
+	u := s.user
+	i := identity{
+		Audience: req.client.id, Issuer: token.IssuerV2(h.BaseURL, u.Tenant), IssuedAt: c.IssuedAt, NotBefore: c.NotBefore,
+		Expires: c.Expires, AMR: s.session.Methods, Object: u.ID, Session: s.session.ID,
+		Subject: token.PairwiseSubject(u.Tenant, u.ID, req.client.id), Tenant: u.Tenant, ID: token.NewID(), Version: "2.0",
+	}
+	if req.v1 {
+		i.Issuer, i.Version, i.UPN = token.IssuerV1(h.BaseURL, u.Tenant), "1.0", u.UserPrincipalName
+	}
+	if req.scopes.profile {
+		i.Name, i.Username = u.DisplayName, u.UserPrincipalName
+	}
+	if req.scopes.email {
+		i.Email = u.Mail
+	}
+	return i
+}
+
+// refreshToken makes the next link of the session's chain.
+func (h Handler) refreshToken(tx *store.Tx, req *request, s session.Session) (string, error) {
+	text := proof.NewToken(refreshPrefix)
+	return text, tx.PutRefreshToken(session.RefreshToken{
+		Hash: proof.HashToken(text), Session: s.ID, Client: req.client.id, User: s.User, HomeTenant: s.Tenant,
+		CreatedAt: req.now.UTC(), ExpiresAt: req.now.UTC().Add(session.Life),
+	})
+}
+
+// clientInfo names the account in the way that stays the same in every tenant.
+func clientInfo(user ident.ObjectID, home ident.TenantID) (string, error) {
+	raw, err := json.Marshal(struct {
+		UID  ident.ObjectID `json:"uid"`
+		UTID ident.TenantID `json:"utid"`
+	}{user, home})
+	if err != nil {
+		return "", fault.Wrap(err, "client_info")
+	}
+	return base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+// answer writes the tokens.
+func (h Handler) answer(w http.ResponseWriter, r *http.Request, req *request, out issued) error {
+	web.NoStore(w)
+	w.Header().Set("x-ms-request-id", web.EventOf(r).RequestID.String())
+	family := ""
+	if req.client.family && out.refresh != "" {
+		family = "1"
+	}
+	life := int64(out.life / time.Second)
+	if !req.v1 {
+		return web.WriteJSON(w, http.StatusOK, "application/json; charset=utf-8", oauth.Token{
+			TokenType: "Bearer", Scope: req.scopes.raw, ExpiresIn: life, ExtExpiresIn: life, ExpiresOn: out.expires,
+			AccessToken: out.access, RefreshToken: out.refresh, FamilyID: family, IDToken: out.id, ClientInfo: out.clientInfo,
+		})
+	}
+	text := strconv.FormatInt(life, 10)
+	return web.WriteJSON(w, http.StatusOK, "application/json; charset=utf-8", oauth.TokenV1{
+		TokenType: "Bearer", Scope: strings.Join(slices.Clone(req.target.scp), " "), ExpiresIn: text, ExtExpiresIn: text,
+		ExpiresOn: strconv.FormatInt(out.expires, 10), NotBefore: strconv.FormatInt(out.notBefore, 10), Resource: req.scopes.resource,
+		AccessToken: out.access, RefreshToken: out.refresh, FamilyID: family, IDToken: out.id, ClientInfo: out.clientInfo,
+	})
+}

@@ -1,0 +1,251 @@
+package repotest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// rule says which rooms a room may import, apart from the standard library and other modules (see outsiders).
+// It binds the room's own code, not its tests, which may build worlds with anything.
+type rule struct {
+	room  string   // folder below internal/
+	may   []string // rooms it may import
+	never []string // other packages it must not import, with all below them
+	why   string
+}
+
+// Groups of rooms that stand at the same place in the dependency line.
+var (
+	words = []string{"ident", "fault", "oauth"}
+
+	// Types, and functions from values to values.
+	pure = []string{
+		"directory", "proof", "session", "token", "conditional", "pim", "review", "rbac", "resource", "managedcluster", "audit",
+	}
+	keyed = []string{"keyring", "pki"} // the same, about private keys
+	rules = join(pure, keyed)
+
+	// What faces stand on.
+	ground = join(words, rules, []string{"feed", "world", "store", "web", "caller", "seal", "throttle", "logon"})
+)
+
+// What a pure room keeps away from: the database, the network, files and the process.
+var effects = []string{"database/sql", "net/http", "os", "io/ioutil", "log", "log/slog", "flag"}
+
+var roomRules = join(
+	[]rule{
+		{"ident", nil, []string{"net/http", "os"}, "ids are words that everything else is written in"},
+		{"fault", nil, []string{"net/http", "os"}, "the one error type is known to every room, so it knows none"},
+		{"oauth", nil, []string{"net/http", "os"}, "protocol words are shared by rooms that must not know each other"},
+	},
+	each(pure, rule{
+		may: join(words, rules), never: effects,
+		why: "rules are pure: time, facts and keys come in, a verdict goes out",
+	}),
+	each(keyed, rule{
+		may: join(words, rules, []string{"seal"}), never: effects,
+		why: "private keys leave their room sealed, or not at all; all else about them is a pure rule",
+	}),
+	[]rule{
+		{"feed", join(words, rules), effects, "the form of the change feed is shared by the store and remote gates"},
+		{"world", join(words, rules, []string{"feed"}), effects, "a decision is made from memory"},
+		{"seal", words, []string{"net/http", "database/sql"}, "sealing knows a key and bytes, and nothing of what they mean"},
+		{"store", join(words, rules, []string{"feed", "seal"}), []string{"net/http"}, "the store does not know who is asking, or how"},
+		{
+			"store/storetest", join(ground, []string{"datadir"}), nil,
+			"the behaviour suite is written against the store, for all its engines",
+		},
+		{"web", words, []string{"database/sql"}, "HTTP plumbing carries every face and means nothing itself"},
+		{"caller", join(words, rules, []string{"world", "web"}), []string{"database/sql", "os"}, "who is asking is decided from a token, the keys and the world"},
+	},
+	[]rule{
+		{"throttle", nil, effects, "counting how often something is done needs a key and the time, and nothing of what they mean"},
+		{
+			"logon", join(words, rules, []string{"store", "world"}), []string{"net/http", "database/sql", "os"},
+			"signing in means the same whichever face asks: one place checks a password, counts failures and begins a session",
+		},
+	},
+	// The faces. They meet over HTTP and in the store, never in an import.
+	face("oauth/discovery"), face("oauth/authorize"), face("oauth/device"), face("oauth/grant"), face("oauth/manage"),
+	face("signin"), face("graph"), face("arm"), face("kubehook", "mirror"),
+	[]rule{
+		{"mirror", join(words, rules, []string{"world"}), []string{"database/sql"}, "a cluster's own RBAC objects, followed by watch: decisions read it from memory"},
+		{"cluster", join(words, rules, []string{"feed", "world", "store", "seal", "datadir"}), nil, "drivers make a cluster real; how they are asked is the faces' concern"},
+		{"cluster/embedded", join(words, rules, []string{"cluster", "datadir", "seal", "store", "world"}), nil, "one driver does not know another, nor any face"},
+		{"cluster/attached", join(words, rules, []string{"cluster", "datadir", "seal", "store", "world"}), nil, "one driver does not know another, nor any face"},
+		{"upkeep", join(words, rules, []string{"store", "seal"}), []string{"net/http"}, "rotation and clean-up work on the store"},
+		{"config", words, []string{"net/http", "database/sql"}, "configuration is a checked value; what it configures reads it, not the reverse"},
+		{"datadir", words, []string{"net/http", "database/sql"}, "which file is where, and nothing of what is in it"},
+		{
+			"server", join(ground, faces(), []string{
+				"mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal",
+			}),
+			[]string{"flag", "github.com/spf13"},
+			"everything is built and mounted in one place, which knows neither flags nor the terminal",
+		},
+		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
+		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
+		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
+		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
+		{
+			"cli", join(words, []string{"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded"}),
+			[]string{"database/sql"},
+			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
+		},
+		{
+			"servertest", join(ground, faces(), []string{
+				"server", "client", "config", "datadir", "workstation", "cluster", "cluster/embedded", "mirror",
+			}), nil,
+			"the real server on loopback, for tests",
+		},
+		{"doctest", []string{"client", "servertest"}, nil, "runs what the documents say"},
+		{"repotest", nil, nil, "tests of the repository"},
+	},
+)
+
+// outsider keeps another module's packages, with all below them, to the rooms that are meant to know them.
+type outsider struct {
+	packages string
+	rooms    []string // prefixes of folders from the repository's root
+	why      string
+}
+
+var outsiders = []outsider{
+	{"modernc.org/sqlite", []string{"internal/store"}, "one room speaks SQL"},
+	{"github.com/jackc/pgx", []string{"internal/store"}, "one room speaks SQL"},
+	{"database/sql", []string{"internal/store", "internal/ident"}, "one room speaks SQL; ids may say how they are stored"},
+	{
+		"k8s.io/client-go",
+		[]string{"internal/cli", "internal/kubelogin", "internal/mirror", "internal/cluster", "internal/servertest"},
+		"webhooks speak in k8s.io/api types only",
+	},
+	{"github.com/spf13", []string{"internal/cli", "internal/kubelogin", "cmd"}, "flags stop at the command line"},
+	{"github.com/go-webauthn", []string{"internal/proof", "internal/signin"}, "a library before 1.0 stays where it can be replaced"},
+	{"github.com/chromedp", []string{"internal/servertest", "test"}, "a browser is for tests"},
+}
+
+func face(room string, more ...string) []rule {
+	return []rule{{
+		room, join(ground, more),
+		[]string{"database/sql", "flag", "os/exec"},
+		"a face parses, asks and answers; faces know neither each other nor the process",
+	}}
+}
+
+func faces() []string {
+	return []string{
+		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "arm", "kubehook",
+	}
+}
+
+func each(rooms []string, r rule) []rule {
+	var list []rule
+	for _, room := range rooms {
+		r.room = room
+		list = append(list, r)
+	}
+	return list
+}
+
+func join[T any](lists ...[]T) []T { return slices.Concat(lists...) }
+
+// below reports whether an import path is a package or lies below it.
+func below(path, parent string) bool { return path == parent || strings.HasPrefix(path, parent+"/") }
+
+func TestRooms(t *testing.T) {
+	report(t, checkRooms(goFiles(t, repository())))
+}
+
+// checkRooms holds the files of internal/ and cmd/ against the rules.
+func checkRooms(files []file) []string {
+	byRoom := make(map[string]rule)
+	for _, r := range roomRules {
+		byRoom[r.room] = r
+	}
+	unknown := make(map[string]bool)
+	var violations []string
+	fail := func(f file, format string, args ...any) {
+		violations = append(violations, f.path+": "+fmt.Sprintf(format, args...))
+	}
+	for _, f := range files {
+		if f.isTest() {
+			continue
+		}
+		room, isRoom := strings.CutPrefix(f.dir(), "internal/")
+		r, known := byRoom[room]
+		if isRoom && !known {
+			if !unknown[room] {
+				fail(f, "new room %q: add a rule to internal/repotest/rooms_test.go that says what it may import, and why", room)
+			}
+			unknown[room] = true
+			continue
+		}
+		for _, imported := range f.imports() {
+			other, ours := strings.CutPrefix(imported, modulePath+"/internal/")
+			switch {
+			case isRoom && ours && !slices.Contains(r.may, other):
+				fail(f, "%s may not import %s: %s", room, other, r.why)
+			case isRoom && slices.ContainsFunc(r.never, func(p string) bool { return below(imported, p) }):
+				fail(f, "%s may not import %s: %s", room, imported, r.why)
+			case strings.HasPrefix(f.path, "cmd/") && ours && !slices.Contains([]string{"cli", "kubelogin"}, other):
+				fail(f, "a command is a dozen lines and imports cli or kubelogin, not %s", other)
+			case strings.HasPrefix(f.path, "localkube/") && below(imported, modulePath) && !below(imported, modulePath+"/localkube"):
+				fail(f, "localkube knows our webhook's address, and none of our packages: not %s", imported)
+			}
+			if strings.HasPrefix(f.path, "localkube/") || strings.HasPrefix(f.path, "tools/") {
+				continue
+			}
+			for _, o := range outsiders {
+				allowed := slices.ContainsFunc(o.rooms, func(prefix string) bool { return below(f.dir(), prefix) })
+				if below(imported, o.packages) && !allowed {
+					fail(f, "%s is imported only in %s: %s", imported, strings.Join(o.rooms, ", "), o.why)
+				}
+			}
+		}
+	}
+	return violations
+}
+
+func TestRoomRulesAreWhole(t *testing.T) {
+	known := make(map[string]bool)
+	for _, r := range roomRules {
+		if known[r.room] {
+			t.Errorf("%s has two rules", r.room)
+		}
+		if r.why == "" {
+			t.Errorf("%s has no reason", r.room)
+		}
+		known[r.room] = true
+	}
+	for _, r := range roomRules {
+		for _, room := range r.may {
+			if !known[room] {
+				t.Errorf("the rule for %s names %s, which has no rule", r.room, room)
+			}
+		}
+	}
+}
+
+func TestRoomsAreGuarded(t *testing.T) {
+	for _, test := range []struct{ name, file, imported, want string }{
+		{"unknown room", "internal/helpers/a.go", "fmt", `new room "helpers": add a rule`},
+		{"rule reads files", "internal/rbac/a.go", "os", "rbac may not import os"},
+		{"rule speaks SQL through a driver", "internal/token/a.go", "modernc.org/sqlite", "modernc.org/sqlite is imported only in internal/store"},
+		{"rule knows the store", "internal/pki/a.go", modulePath + "/internal/store", "pki may not import store"},
+		{"ident knows another room", "internal/ident/a.go", modulePath + "/internal/fault", "ident may not import fault"},
+		{"store speaks HTTP", "internal/store/a.go", "net/http/httputil", "store may not import net/http/httputil"},
+		{"faces know each other", "internal/arm/a.go", modulePath + "/internal/graph", "arm may not import graph"},
+		{"client-go in a webhook", "internal/kubehook/a.go", "k8s.io/client-go/rest", "k8s.io/client-go/rest is imported only in"},
+		{"fat command", "cmd/keyreeve/main.go", modulePath + "/internal/store", "a command is a dozen lines"},
+		{"localkube knows us", "localkube/main.go", modulePath + "/internal/ident", "none of our packages"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := fmt.Sprintf("// Package a is.\npackage a\n\nimport _ %q\n", test.imported)
+			files := goFiles(t, fstest.MapFS{test.file: {Data: []byte(source)}})
+			wantOne(t, checkRooms(files), test.want)
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+
+	"github.com/keyreeve/keyreeve/internal/arm"
+	"github.com/keyreeve/keyreeve/internal/arm/authorization"
+	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/resources"
+	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/cluster"
+	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/graph"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/kubehook"
+	"github.com/keyreeve/keyreeve/internal/logon"
+	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
+	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/signin"
+	"github.com/keyreeve/keyreeve/internal/token"
+)
+
+// passwordChecks is how many password hashes are computed at a time: each takes some 20 MB for its duration.
+const passwordChecks = 2
+
+// checker makes what tells who a token for a resource stands for.
+func (s *Server) checker(audiences ...string) (caller.Checker, error) {
+	v, err := token.NewVerifier(token.Config{Issuer: s.cfg.endpoints().Login, Audiences: audiences, Keys: s.world, Now: s.cfg.Now})
+	if err != nil {
+		return caller.Checker{}, err
+	}
+	return caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}, nil
+}
+
+// loginFace builds the token service and the sign-in pages.
+func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) http.Handler {
+	e, now, log := s.cfg.endpoints(), s.cfg.Now, s.log
+	mux := http.NewServeMux()
+	logons := &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: now}
+	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
+	grant.Handler{
+		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife,
+	}.Mount(mux)
+	signin.Handler{
+		DB: s.db, World: s.world, Logon: logons, Catalog: catalog, Sealer: s.sealer, BaseURL: e.Login, Now: now, Log: log,
+	}.Mount(mux)
+	return discovery.FoldPaths(mux)
+}
+
+// graphFace builds the Graph API.
+func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (http.Handler, error) {
+	auth, err := s.checker(catalog.Audiences(directory.MicrosoftGraph())...)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	h := &graph.Handler{
+		DB: s.db, World: s.world, Auth: auth, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
+	}
+	h.Mount(mux)
+	return mux, nil
+}
+
+// gateFace builds the webhooks of the embedded clusters.
+func (s *Server) gateFace(m *mirror.Set) (http.Handler, error) {
+	tokens, err := s.checker(directory.AKSServer().String())
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
+	h.Mount(mux)
+	return mux, nil
+}
+
+// clusters builds the driver of embedded clusters.
+func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
+	hook := func(kind string) string { return s.cfg.gateURL() + "/clusters/{cluster}/" + kind }
+	return &embedded.Supervisor{
+		Binary: s.cfg.Localkube, Dir: s.cfg.Data.Clusters(), Host: s.cfg.host, Ports: s.cfg.ClusterPorts,
+		OrphanTimeout: s.cfg.OrphanTimeout, Detach: s.cfg.Detach, Now: s.cfg.Now, Log: s.log.With("room", "embedded"),
+		Hooks: embedded.Hooks{
+			TokenReviewURL: hook("tokenreview"), AuthorizationURL: hook("subjectaccessreview"),
+			CA: s.tls.CertPEM(), Authority: s.hooks,
+		},
+		Opened: func(ctx context.Context, id ident.ClusterID, a cluster.Access) error {
+			return m.Ensure(ctx, id, mirror.Config{Host: a.Host, CA: a.CA, Cert: a.Cert, Key: a.Key})
+		},
+		Closed: m.Drop,
+	}
+}
+
+// armFace builds the Resource Manager API and what does its long-running operations.
+func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor) (http.Handler, *arm.Runner, *containerservice.Handler, error) {
+	auth, err := s.checker(catalog.Audiences(directory.ResourceManager())...)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	e := s.cfg.endpoints()
+	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	contents := []arm.Contents{aks}
+	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
+	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents}
+	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
+	aks.Mount(face, runner)
+	groups.Mount(face)
+	roles.Mount(face)
+	groups.RegisterWorkers(runner)
+	return face, runner, aks, nil
+}
+
+// hookClients is the pool of authorities whose clients may ask the gate.
+func (s *Server) hookClients() (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(s.hooks.CertPEM())) {
+		return nil, fmt.Errorf("server: the authority of the gate's clients cannot be read")
+	}
+	return pool, nil
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
+	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/upkeep"
+)
+
+// Run serves until ctx ends, and then stops in good order: no new requests, those under way end, then the clusters.
+// ready is called once every listener answers. Run is called once.
+func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+	mirrors := &mirror.Set{Log: s.log.With("room", "mirror"), Now: s.cfg.Now}
+	defer mirrors.Close()
+	driver := s.clusters(mirrors)
+	all, runner, aks, err := s.build(driver, mirrors)
+	if err != nil {
+		return err
+	}
+	bound, err := bind(ctx, all)
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Data.WriteEndpoints(s.cfg.endpoints()); err != nil {
+		for _, b := range bound {
+			err = errors.Join(err, b.Close())
+		}
+		return err
+	}
+	tasks := []task{
+		runner,
+		s.keys.Run,
+		upkeep.Sweep{DB: s.db, Now: s.cfg.Now, Log: s.log.With("room", "upkeep")}.Run,
+		recoveries{db: s.db, dir: s.cfg.Data, log: s.log, now: s.cfg.Now}.run,
+		s.renew,
+		func(ctx context.Context) error { return s.keepClusters(ctx, aks, driver) },
+	}
+	for i, l := range all {
+		tasks = append(tasks, func(ctx context.Context) error { return serve(ctx, l, bound[i], s.log) })
+	}
+	ready(s.cfg.endpoints())
+	return runTasks(ctx, tasks...)
+}
+
+// build makes the faces and their listeners, and the task that does long-running operations.
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set) ([]listener, task, *containerservice.Handler, error) {
+	e := s.cfg.endpoints()
+	catalog := directory.NewCatalog(e.ARM, e.Graph)
+	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	armAPI, runner, aks, err := s.armFace(catalog, driver)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	graphAPI, err := s.graphFace(catalog, hasher)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	gate, err := s.gateFace(mirrors)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	clients, err := s.hookClients()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	open := tlsConfig(s.serving.get, nil)
+	return []listener{
+		{"sign-in", s.cfg.address(0), s.loginFace(catalog, hasher), open},
+		{"ARM", s.cfg.address(1), armAPI, open},
+		{"Graph", s.cfg.address(2), graphAPI, open},
+		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},
+	}, runner.Run, aks, nil
+}
+
+// keepClusters brings back the clusters that should run, and stops the driver at the end.
+func (s *Server) keepClusters(ctx context.Context, aks *containerservice.Handler, driver *embedded.Supervisor) error {
+	err := aks.StartAll(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return errors.Join(err, driver.Close(grace))
+}
+
+// renew keeps the listeners' certificate good.
+func (s *Server) renew(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.serving.refresh(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "the listeners' certificate could not be renewed", "error", err)
+			}
+		}
+	}
+}
