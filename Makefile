@@ -58,7 +58,7 @@ clients:
 ## lint: formatting, linters and tidy go.mod files, on every module
 .PHONY: lint
 lint:
-	@scripts/lint.sh run $(MODULES)
+	@scripts/lint.sh run $(MODULES) tools/kubectl
 
 ## fmt: rewrite every Go file as the lint gate wants it formatted
 .PHONY: fmt

@@ -743,6 +743,9 @@ func (w *world) testStop(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	t.Logf("stopped after %s", time.Since(begin).Round(time.Millisecond))
+	if strings.Contains(w.p.log.String(), "did not stop in time") {
+		t.Errorf("not everything stopped:\n%s", w.p.log.String())
+	}
 	if _, err := os.Lstat(w.Spec.ControlSocket); !os.IsNotExist(err) {
 		t.Errorf("control socket is still there: %v", err)
 	}

@@ -103,7 +103,7 @@ func (f *Face) admit(w http.ResponseWriter, req *Request) error {
 	who, err := f.Auth.Authenticate(req.HTTP)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
-			f.challenge(w, req, fault.As(err).Public)
+			f.challenge(w, req, err)
 		}
 		return err
 	}
@@ -141,7 +141,7 @@ func (f *Face) subscription(w http.ResponseWriter, req *Request) error {
 	}
 	if sub.Tenant != req.Caller.Tenant {
 		err := wrongTenant(f.LoginURL, req.Caller.Tenant, sub.Tenant)
-		f.challengeTenant(w, sub.Tenant, err.Public)
+		f.challenge(w, req, err)
 		return err
 	}
 	req.Subscription = sub

@@ -2,12 +2,12 @@ package arm
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/resource"
@@ -232,30 +232,16 @@ func contentType(form ErrorForm) string {
 	return "application/json; charset=utf-8"
 }
 
-// challenge says where to get a token (RFC 6750 3), as Resource Manager does: with the subscription's tenant where the
-// path has one, from which clients learn their authority.
-func (f *Face) challenge(w http.ResponseWriter, req *Request, why string) {
-	tenant := "organizations"
+// challenge says where to get a token, as Resource Manager does: with the subscription's tenant where the path has one, from
+// which clients learn their authority.
+func (f *Face) challenge(w http.ResponseWriter, req *Request, err error) {
+	var tenant ident.TenantID
 	if s := req.segments; len(s) >= 2 && strings.EqualFold(s[0], "subscriptions") {
 		if id, err := ident.Parse[ident.SubscriptionID](s[1]); err == nil {
 			if sub, ok := f.World.Subscription(id); ok {
-				tenant = sub.Tenant.String()
+				tenant = sub.Tenant
 			}
 		}
 	}
-	writeChallenge(w, f.LoginURL+"/"+tenant, why)
-}
-
-func (f *Face) challengeTenant(w http.ResponseWriter, tenant ident.TenantID, why string) {
-	writeChallenge(w, issuer(f.LoginURL, tenant), why)
-}
-
-func writeChallenge(w http.ResponseWriter, authority, why string) {
-	why = strings.Map(func(c rune) rune {
-		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return -1
-		}
-		return c
-	}, why)
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization_uri=%q, error="invalid_token", error_description="%s"`, authority, why))
+	w.Header().Set("WWW-Authenticate", caller.Challenge(err, f.LoginURL, tenant, f.Now()))
 }

@@ -136,11 +136,11 @@ func TestAzureResourcesClient(t *testing.T) {
 	} else if c, s := code(err); c != "ResourceGroupNotFound" || s != http.StatusNotFound {
 		t.Error(err)
 	}
-	any, err := armresources.NewClient(armtest.Sub, as(armtest.Owner), o)
+	generic, err := armresources.NewClient(armtest.Sub, as(armtest.Owner), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page := all(t, any.NewListByResourceGroupPager("rg1", nil)); len(page[0].Value) != 0 {
+	if page := all(t, generic.NewListByResourceGroupPager("rg1", nil)); len(page[0].Value) != 0 {
 		t.Errorf("%+v", page)
 	}
 	providers, err := armresources.NewProvidersClient(armtest.Sub, as(armtest.Owner), o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,15 +147,7 @@ func (r *Request) HoldsRole(scope string) bool {
 		}
 		return false
 	}
-	if holds(r.Caller.Object) {
-		return true
-	}
-	for _, g := range r.face.World.GroupsOf(r.Caller.Object) {
-		if holds(g) {
-			return true
-		}
-	}
-	return false
+	return holds(r.Caller.Object) || slices.ContainsFunc(r.face.World.GroupsOf(r.Caller.Object), holds)
 }
 
 // Audit appends a record of what the caller did to the transaction that does it. Detail values are never secrets.

@@ -134,7 +134,7 @@ func (h *Handler) identify(snap *snapshot, q *question) (*world.Principal, answe
 	}
 	oid := p.ID.String()
 	name := directory.Fold(q.user)
-	if name != directory.Fold(p.Name) && name != oid  {
+	if name != directory.Fold(p.Name) && name != oid || q.uid != "" && directory.Fold(q.uid) != oid {
 		return nil, deny("the name, uid and object id do not belong together")
 	}
 	return &p, answer{}

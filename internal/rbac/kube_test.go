@@ -133,6 +133,15 @@ func TestClusterRBAC(t *testing.T) {
 		{name: "role of the namespace", binding: bind("dev", RoleRef{KindRole, "reader"}, user), req: get, user: alice, want: true, by: user},
 		{name: "role of another namespace", binding: bind("prod", RoleRef{KindRole, "reader"}, user), req: at("prod"), user: alice},
 		{name: "cluster binding to a role", binding: bind("", RoleRef{KindRole, "reader"}, user), req: get, user: alice},
+		{name: "cluster binding to a role named like a cluster role", binding: bind("", RoleRef{KindRole, "viewer"}, user), req: get, user: alice},
+		{
+			name: "path asked, with a namespace", binding: bind("dev", RoleRef{KindClusterRole, "paths"}, user),
+			req: KubeRequest{Verb: "get", NonResource: true, Path: "/x", Namespace: "dev"}, user: alice,
+		},
+		{
+			name: "path asked", binding: bind("", RoleRef{KindClusterRole, "paths"}, user),
+			req: KubeRequest{Verb: "get", NonResource: true, Path: "/x"}, user: alice, want: true, by: user,
+		},
 		{name: "role as if of the cluster", binding: bind("dev", RoleRef{KindClusterRole, "reader"}, user), req: get, user: alice},
 		{name: "cluster role as if of the namespace", binding: bind("dev", RoleRef{KindRole, "viewer"}, user), req: get, user: alice},
 		{name: "missing role", binding: bind("dev", RoleRef{KindRole, "gone"}, user), req: get, user: alice},
@@ -174,6 +183,7 @@ func TestClusterRBAC(t *testing.T) {
 			e := NewClusterRBAC().Edit()
 			e.PutRole(&KubeRole{Name: "viewer", Rules: view})
 			e.PutRole(&KubeRole{Namespace: "dev", Name: "reader", Rules: view})
+			e.PutRole(&KubeRole{Name: "paths", Rules: []PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/x"}}}})
 			if c.binding != nil {
 				e.PutBinding(c.binding)
 			}
@@ -252,7 +262,12 @@ func TestClusterRBACAgainstLists(t *testing.T) {
 	}
 	gid := func(n byte) string { return oid(n).String() }
 	rapid.Check(t, func(t *rapid.T) {
+		type version struct {
+			set  *ClusterRBAC
+			slow slowSet
+		}
 		set, slow := NewClusterRBAC(), slowSet{}
+		var history []version // an edit must leave the sets before it as they were
 		for range rapid.IntRange(1, 25).Draw(t, "edits") {
 			e := set.Edit()
 			for range rapid.IntRange(1, 3).Draw(t, "changes") {
@@ -270,7 +285,7 @@ func TestClusterRBACAgainstLists(t *testing.T) {
 					r := &KubeRole{Namespace: ns, Name: name}
 					for range rapid.IntRange(0, 2).Draw(t, "rules") {
 						r.Rules = append(r.Rules, PolicyRule{
-							Verbs: some(t, "verbs", "get", "*"), APIGroups: some(t, "groups", "", "apps", "*"),
+							Verbs: some(t, "verbs", "get", "*", "*"), APIGroups: some(t, "groups", "", "*", "*"),
 							Resources: some(t, "resources", "pods", "pods/log", "*/log", "*"), ResourceNames: some(t, "names", "n", ""),
 							NonResourceURLs: some(t, "urls", "/x", "/x*", "*"),
 						})
@@ -299,6 +314,7 @@ func TestClusterRBACAgainstLists(t *testing.T) {
 			if r, b := set.Len(); r != len(slow.roles) || b != len(slow.bindings) {
 				t.Fatalf("%d roles and %d bindings, want %d and %d", r, b, len(slow.roles), len(slow.bindings))
 			}
+			history = append(history, version{set, slowSet{slices.Clone(slow.roles), slices.Clone(slow.bindings)}})
 		}
 		for range 10 {
 			req := KubeRequest{
@@ -312,8 +328,10 @@ func TestClusterRBACAgainstLists(t *testing.T) {
 			if rapid.Bool().Draw(t, "has group") {
 				u.Groups = []ident.ObjectID{oid(1)}
 			}
-			if got, want := set.Decide(req, u).Allowed, slow.allows(req, u); got != want {
-				t.Fatalf("%+v by %+v: got %v, want %v", req, u, got, want)
+			for i, v := range history {
+				if got, want := v.set.Decide(req, u).Allowed, v.slow.allows(req, u); got != want {
+					t.Fatalf("version %d of %d, %+v by %+v: got %v, want %v", i, len(history), req, u, got, want)
+				}
 			}
 		}
 	})

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -82,26 +84,62 @@ func TestDependenciesAreGuarded(t *testing.T) {
 	wantOne(t, checkDependencies([]pkg{{ImportPath: "example.com/c", Error: excluded}}), "does not build without cgo")
 }
 
-// A module with a replace line cannot be installed by version.
-func TestModuleHasNoReplace(t *testing.T) {
+// goMod is what `go mod edit -json` says of a module.
+type goMod struct {
+	Module  struct{ Path string }
+	Require []struct{ Path, Version string }
+	Replace []struct {
+		Old struct{ Path string }
+		New struct{ Path, Version string }
+	}
+}
+
+// readGoMod reads the go.mod in a folder below the repository's root.
+func readGoMod(t *testing.T, dir string) goMod {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json")
-	cmd.Dir = "../.."
+	cmd.Dir = "../../" + dir
 	output, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var module struct {
-		Module  struct{ Path string }
-		Replace []struct{ Old struct{ Path string } }
-	}
-	if err := json.Unmarshal(output, &module); err != nil {
+	var mod goMod
+	if err := json.Unmarshal(output, &mod); err != nil {
 		t.Fatal(err)
 	}
-	if module.Module.Path != modulePath {
-		t.Errorf("the main module is %s, these tests are about %s", module.Module.Path, modulePath)
+	return mod
+}
+
+// versions maps each module that is required or replaced to its version.
+func (m goMod) versions() map[string]string {
+	all := make(map[string]string)
+	for _, require := range m.Require {
+		all[require.Path] = require.Version
 	}
-	for _, replace := range module.Replace {
+	for _, replace := range m.Replace {
+		all[replace.Old.Path] = replace.New.Version
+	}
+	return all
+}
+
+// A module with a replace line cannot be installed by version.
+func TestModuleHasNoReplace(t *testing.T) {
+	mod := readGoMod(t, ".")
+	if mod.Module.Path != modulePath {
+		t.Errorf("the main module is %s, these tests are about %s", mod.Module.Path, modulePath)
+	}
+	for _, replace := range mod.Replace {
 		t.Errorf("go.mod replaces %s: `go install` by version would refuse the module", replace.Old.Path)
+	}
+}
+
+// The kubectl of the tests is built with the versions that localkube has, so that what they share is compiled once.
+func TestKubectlSharesVersions(t *testing.T) {
+	kubectl, localkube := readGoMod(t, "tools/kubectl").versions(), readGoMod(t, "localkube").versions()
+	for _, path := range slices.Sorted(maps.Keys(kubectl)) {
+		if version, shared := localkube[path]; shared && version != kubectl[path] {
+			t.Errorf("tools/kubectl has %s %s: run `go get %s@%s` there, as localkube has it", path, kubectl[path], path, version)
+		}
 	}
 }
 

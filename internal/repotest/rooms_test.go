@@ -64,7 +64,8 @@ var roomRules = join(
 	[]rule{
 		{"throttle", nil, effects, "counting how often something is done needs a key and the time, and nothing of what they mean"},
 		{
-			"logon", join(words, rules, []string{"store", "world"}), []string{"net/http", "database/sql", "os"},
+			"logon", join(words, rules, []string{"store", "world"}),
+			[]string{"net/http", "database/sql", "os"},
 			"signing in means the same whichever face asks: one place checks a password, counts failures and begins a session",
 		},
 	},

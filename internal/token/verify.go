@@ -3,6 +3,7 @@ package token
 import (
 	"bytes"
 	"crypto"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,6 +150,9 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 	if len(raw) > MaxSize {
 		return nil, &Refusal{Reason: Malformed, cause: fmt.Errorf("longer than %d bytes", MaxSize)}
 	}
+	if !canonical(raw) {
+		return nil, &Refusal{Reason: Malformed, cause: errors.New("not a compact JWS")}
+	}
 	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{keyring.Algorithm})
 	if err != nil {
 		if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
@@ -170,6 +174,23 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 		return nil, &Refusal{Reason: BadSig, cause: err}
 	}
 	return payload, nil
+}
+
+// canonical reports whether raw is three parts in the one base64url spelling that each has (RFC 7515 2): the parser
+// would let white space and stray last bits through, and so several texts be one token.
+func canonical(raw string) bool {
+	buf := make([]byte, base64.RawURLEncoding.DecodedLen(len(raw)))
+	parts := 0
+	for part := range strings.SplitSeq(raw, ".") {
+		parts++
+		if strings.ContainsAny(part, "\r\n") { // which encoding/base64 skips
+			return false
+		}
+		if _, err := base64.RawURLEncoding.Strict().Decode(buf, []byte(part)); err != nil {
+			return false
+		}
+	}
+	return parts == 3
 }
 
 func (v *Verifier) key(kid string) (crypto.PublicKey, error) {

@@ -123,8 +123,10 @@ func (r *Rig) Log() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func seed(tx *store.Tx, now time.Time) error {
 	id := ident.MustParse[ident.ObjectID]
 	users := []struct{ id, tenant, upn string }{
-		{Owner, Tenant, "owner@contoso.test"}, {Nobody, Tenant, "nobody@contoso.test"},
-		{Stranger, OtherTenant, "stranger@fabrikam.test"}, {Reader, Tenant, "reader@contoso.test"},
+		{Owner, Tenant, "owner@contoso.test"},
+		{Nobody, Tenant, "nobody@contoso.test"},
+		{Stranger, OtherTenant, "stranger@fabrikam.test"},
+		{Reader, Tenant, "reader@contoso.test"},
 	}
 	for _, t := range []struct{ id, name, domain, sub, subName string }{
 		{Tenant, "Contoso", "contoso.test", Sub, "Contoso subscription"},

@@ -6,6 +6,7 @@ package authorization
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,10 +99,8 @@ func validScope(s string) bool {
 		if len(rest) < 4 || !strings.EqualFold(rest[0], "providers") {
 			return false
 		}
-		for i := 0; i < 4; i++ {
-			if rest[i] == "" {
-				return false
-			}
+		if slices.Contains(rest[:4], "") {
+			return false
 		}
 		rest = rest[4:]
 		for len(rest) >= 2 && !strings.EqualFold(rest[0], "providers") {

@@ -189,8 +189,16 @@ func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
 	if !all && !r.HoldsRole(r.Scope) {
 		return r.NotAuthorized(read, r.Scope)
 	}
+	var clusters []managedcluster.Cluster
+	err = h.DB.View(r.Context(), func(tx *store.Tx) error { // the world knows no bodies
+		clusters, err = tx.Clusters()
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	value := []any{}
-	for _, c := range h.World.Clusters() {
+	for _, c := range clusters {
 		if c.Subscription != r.Subscription.ID || r.Group.Name != "" && !strings.EqualFold(c.Group, r.Group.Name) {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/client-go/rest"
@@ -16,6 +17,10 @@ import (
 
 	"github.com/keyreeve/keyreeve/localkube/internal/spec"
 )
+
+// watchGrace is how long open watches may take to end when the server stops. Without it the server would wait for
+// whoever watches to go away.
+const watchGrace = time.Second
 
 // buildOptions turns a spec into the API server's own options.
 func buildOptions(ctx context.Context, s *spec.Spec, f *files, listener net.Listener, etcd string) (options.CompletedOptions, error) {
@@ -64,6 +69,7 @@ func applyServing(o *options.ServerRunOptions, s *spec.Spec, f *files, listener 
 	o.SecureServing.ServerCert.CertDirectory, o.SecureServing.ServerCert.PairName = "", ""
 	o.SecureServing.ServerCert.CertKey.CertFile = f.servingCert
 	o.SecureServing.ServerCert.CertKey.KeyFile = f.servingKey
+	o.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchGrace
 	o.GenericServerRunOptions.ExternalHost = s.ExternalHost
 	o.GenericServerRunOptions.AdvertiseAddress = advertised(s.ExternalHost, addr.IP)
 	o.EndpointReconcilerType = string(reconcilers.LeaseEndpointReconcilerType)

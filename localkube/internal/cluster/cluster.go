@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -120,16 +121,21 @@ func (c *Cluster) serveControl(st *state, end context.CancelCauseFunc) error {
 }
 
 // stack is what has been started, lowest first.
-type stack struct {
-	closers []func(deadline time.Time) bool
+type stack struct{ layers []layer }
+
+type layer struct {
+	name string
+	stop func(deadline time.Time) bool
 }
 
-func (s *stack) push(stop func(deadline time.Time) bool) { s.closers = append(s.closers, stop) }
+func (s *stack) push(name string, stop func(deadline time.Time) bool) {
+	s.layers = append(s.layers, layer{name, stop})
+}
 
 func (s *stack) stop(log *slog.Logger, deadline time.Time) {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		if !s.closers[i](deadline) {
-			log.Warn("a part did not stop in time; ending without it", "part", i)
+	for _, l := range slices.Backward(s.layers) {
+		if !l.stop(deadline) {
+			log.Warn("did not stop in time; ending without it", "layer", l.name)
 		}
 	}
 }
@@ -145,9 +151,9 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 	if err != nil {
 		return up, errors.Join(err, listener.Close())
 	}
-	up.push(func(deadline time.Time) bool { return within(deadline, db.Close) })
+	up.push("etcd", func(deadline time.Time) bool { return within(deadline, db.Close) })
 	watch := start(ctx, fail, part{"etcd", db.Run})
-	up.push(watch.stop)
+	up.push("watch on etcd", watch.stop)
 	c.Log.Info("etcd is up", "after", c.since(st))
 
 	api, err := apiserver.New(ctx, c.Spec, dir, listener, db.Endpoint())
@@ -155,7 +161,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 		return up, err
 	}
 	serve := start(ctx, fail, part{"API server", api.Run})
-	up.push(serve.stop)
+	up.push("API server", serve.stop)
 	if err := api.WaitReady(ctx); err != nil {
 		return up, err
 	}
@@ -165,7 +171,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 	if err != nil {
 		return up, err
 	}
-	up.push(start(ctx, fail, parts...).stop)
+	up.push("clients", start(ctx, fail, parts...).stop)
 	return up, nil
 }
 

@@ -10,27 +10,74 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 const sharedMemory = "/dev/shm"
 
-// Dir is a directory that only this user can enter. It is gone when it is removed, or when the next process makes the
-// directory of the same owner.
-type Dir struct{ path string }
+// lockName is the file that a living process holds locked in its directory, and unlockedFor is how long a directory
+// may be without that while it is made.
+const (
+	lockName    = "lock"
+	unlockedFor = 10 * time.Second
+)
+
+// Dir is a directory that only this user can enter. It is gone when it is removed, or else when the next process makes
+// one.
+type Dir struct {
+	path string
+	lock *os.File
+}
 
 // Make makes the directory that belongs to owner, an absolute path of which the caller holds a claim, and removes what
-// a dead process left there.
+// dead processes left, there and in directories of other owners.
 func Make(owner string) (*Dir, error) {
 	sum := sha256.Sum256([]byte(owner))
-	name := fmt.Sprintf("localkube-%d-%s", os.Getuid(), hex.EncodeToString(sum[:8]))
-	path := filepath.Join(base(), name)
+	prefix := filepath.Join(base(), fmt.Sprintf("localkube-%d-", os.Getuid()))
+	path := prefix + hex.EncodeToString(sum[:8])
 	if err := removeOwn(path); err != nil {
 		return nil, err
 	}
+	sweep(prefix)
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make private directory: %w", err)
 	}
-	return &Dir{path: path}, nil
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("mark private directory: %w", err)
+	}
+	if err := tryLock(lock); err != nil {
+		return nil, errors.Join(fmt.Errorf("mark private directory: %w", err), lock.Close())
+	}
+	return &Dir{path: path, lock: lock}, nil
+}
+
+// sweep removes the directories of dead processes. What it cannot remove it leaves to the next.
+func sweep(prefix string) {
+	paths, err := filepath.Glob(prefix + "*")
+	if err != nil {
+		return
+	}
+	for _, p := range paths {
+		if isDead(p) {
+			_ = removeOwn(p)
+		}
+	}
+}
+
+// isDead says whether nobody holds a directory's lock that was there long enough to be held.
+func isDead(path string) bool {
+	f, err := os.Open(filepath.Join(path, lockName))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	fi, err := f.Stat()
+	return err == nil && time.Since(fi.ModTime()) > unlockedFor && tryLock(f) == nil
+}
+
+func tryLock(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
 // base prefers memory; where a system has none that is mounted, its directory for temporary files has to do.
@@ -73,4 +120,4 @@ func (d *Dir) Write(name string, content []byte) (string, error) {
 }
 
 // Remove removes the directory with everything in it.
-func (d *Dir) Remove() error { return os.RemoveAll(d.path) }
+func (d *Dir) Remove() error { return errors.Join(os.RemoveAll(d.path), d.lock.Close()) }

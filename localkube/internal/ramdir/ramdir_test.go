@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/localkube/internal/ramdir"
 )
@@ -49,5 +50,40 @@ func TestDir(t *testing.T) {
 	defer func() { _ = os.Remove(filepath.Dir(path)) }()
 	if _, err := ramdir.Make(owner); err == nil {
 		t.Error("a file in the way was removed")
+	}
+}
+
+func TestSweep(t *testing.T) {
+	long := time.Now().Add(-time.Minute)
+	age := func(d *ramdir.Dir) {
+		t.Helper()
+		if err := os.Chtimes(d.Path("lock"), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exists := func(d *ramdir.Dir) bool {
+		_, err := os.Stat(d.Path("lock"))
+		return err == nil
+	}
+	mk := func() *ramdir.Dir {
+		t.Helper()
+		d, err := ramdir.Make(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Remove() })
+		return d
+	}
+	dead, young, living := mk(), mk(), mk()
+	age(dead)
+	age(living)
+	for _, d := range []*ramdir.Dir{dead, young} {
+		if err := ramdir.Abandon(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mk()
+	if exists(dead) || !exists(young) || !exists(living) {
+		t.Errorf("there are dead %t, young %t, living %t", exists(dead), exists(young), exists(living))
 	}
 }

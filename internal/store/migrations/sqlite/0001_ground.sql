@@ -12,16 +12,16 @@ CREATE TABLE changes (
 );
 
 CREATE TABLE tenants (
-  id  TEXT PRIMARY KEY,
+  id  TEXT NOT NULL PRIMARY KEY,
   doc TEXT NOT NULL
 );
 CREATE TABLE tenant_domains (
-  domain TEXT PRIMARY KEY,
+  domain TEXT NOT NULL PRIMARY KEY,
   tenant TEXT NOT NULL REFERENCES tenants (id)
 );
 
 CREATE TABLE users (
-  id          TEXT PRIMARY KEY,
+  id          TEXT NOT NULL PRIMARY KEY,
   tenant      TEXT NOT NULL REFERENCES tenants (id),
   upn_key     TEXT NOT NULL,
   display_key TEXT NOT NULL,
@@ -31,7 +31,7 @@ CREATE UNIQUE INDEX users_upn ON users (tenant, upn_key);
 CREATE INDEX users_display ON users (tenant, display_key, id);
 
 CREATE TABLE user_groups (
-  id           TEXT PRIMARY KEY,
+  id           TEXT NOT NULL PRIMARY KEY,
   tenant       TEXT NOT NULL REFERENCES tenants (id),
   display_key  TEXT NOT NULL,
   nickname_key TEXT NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE user_groups (
 CREATE INDEX user_groups_display ON user_groups (tenant, display_key, id);
 
 CREATE TABLE applications (
-  id          TEXT PRIMARY KEY,
+  id          TEXT NOT NULL PRIMARY KEY,
   tenant      TEXT NOT NULL REFERENCES tenants (id),
   app_id      TEXT NOT NULL UNIQUE,
   display_key TEXT NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE application_uris (
 CREATE INDEX application_uris_application ON application_uris (application);
 
 CREATE TABLE service_principals (
-  id          TEXT PRIMARY KEY,
+  id          TEXT NOT NULL PRIMARY KEY,
   tenant      TEXT NOT NULL REFERENCES tenants (id),
   app_id      TEXT NOT NULL,
   display_key TEXT NOT NULL,
@@ -81,11 +81,11 @@ CREATE INDEX directory_roles_principal ON directory_roles (principal);
 
 -- Password hashes of users (argon2id, PHC form) and hashed client secrets of applications.
 CREATE TABLE passwords (
-  id   TEXT PRIMARY KEY,
+  id   TEXT NOT NULL PRIMARY KEY,
   hash TEXT NOT NULL
 );
 CREATE TABLE client_secrets (
-  id     TEXT PRIMARY KEY,
+  id     TEXT NOT NULL PRIMARY KEY,
   app_id TEXT NOT NULL,
   doc    TEXT NOT NULL
 );
@@ -93,20 +93,20 @@ CREATE INDEX client_secrets_app ON client_secrets (app_id);
 
 -- Wrong passwords in a row, by a hash of tenant and name: also of names that nobody has, so that a lock tells nothing.
 CREATE TABLE sign_in_attempts (
-  account TEXT PRIMARY KEY,
+  account TEXT NOT NULL PRIMARY KEY,
   last    INTEGER NOT NULL,
   doc     TEXT    NOT NULL
 );
 CREATE INDEX sign_in_attempts_last ON sign_in_attempts (last);
 
 CREATE TABLE signing_keys (
-  kid    TEXT PRIMARY KEY,
+  kid    TEXT NOT NULL PRIMARY KEY,
   doc    TEXT NOT NULL,
   sealed BLOB NOT NULL
 );
 
 CREATE TABLE sessions (
-  id         TEXT PRIMARY KEY,
+  id         TEXT NOT NULL PRIMARY KEY,
   user_id    TEXT NOT NULL,
   expires_at INTEGER NOT NULL,
   doc        TEXT NOT NULL
@@ -116,7 +116,7 @@ CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- token is the SHA-256 of the token, so a copy of the database redeems nothing.
 CREATE TABLE refresh_tokens (
-  token      TEXT PRIMARY KEY,
+  token      TEXT NOT NULL PRIMARY KEY,
   session    TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
   expires_at INTEGER NOT NULL,
   doc        TEXT NOT NULL
@@ -125,7 +125,7 @@ CREATE INDEX refresh_tokens_session ON refresh_tokens (session);
 CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
 
 CREATE TABLE device_codes (
-  code       TEXT PRIMARY KEY,
+  code       TEXT NOT NULL PRIMARY KEY,
   user_code  TEXT NOT NULL UNIQUE,
   expires_at INTEGER NOT NULL,
   doc        TEXT NOT NULL
@@ -133,7 +133,7 @@ CREATE TABLE device_codes (
 CREATE INDEX device_codes_expiry ON device_codes (expires_at);
 
 CREATE TABLE subscriptions (
-  id     TEXT PRIMARY KEY,
+  id     TEXT NOT NULL PRIMARY KEY,
   tenant TEXT NOT NULL REFERENCES tenants (id),
   doc    TEXT NOT NULL
 );
@@ -144,14 +144,14 @@ CREATE TABLE resource_groups (
   PRIMARY KEY (subscription, name_key)
 );
 CREATE TABLE role_definitions (
-  id       TEXT PRIMARY KEY,
+  id       TEXT NOT NULL PRIMARY KEY,
   tenant   TEXT NOT NULL REFERENCES tenants (id),
   name_key TEXT NOT NULL,
   doc      TEXT NOT NULL
 );
 CREATE UNIQUE INDEX role_definitions_name ON role_definitions (tenant, name_key);
 CREATE TABLE role_assignments (
-  id        TEXT PRIMARY KEY,
+  id        TEXT NOT NULL PRIMARY KEY,
   tenant    TEXT NOT NULL REFERENCES tenants (id),
   scope_key TEXT NOT NULL,
   principal TEXT NOT NULL,
@@ -162,16 +162,16 @@ CREATE UNIQUE INDEX role_assignments_triple ON role_assignments (tenant, scope_k
 CREATE INDEX role_assignments_principal ON role_assignments (principal);
 
 CREATE TABLE clusters (
-  id           TEXT PRIMARY KEY,
+  id           TEXT NOT NULL PRIMARY KEY,
   resource_key TEXT NOT NULL UNIQUE,
   doc          TEXT NOT NULL
 );
 CREATE TABLE cluster_secrets (
-  cluster TEXT PRIMARY KEY REFERENCES clusters (id) ON DELETE CASCADE,
+  cluster TEXT NOT NULL PRIMARY KEY REFERENCES clusters (id) ON DELETE CASCADE,
   sealed  BLOB NOT NULL
 );
 CREATE TABLE certificates (
-  fingerprint TEXT PRIMARY KEY,
+  fingerprint TEXT NOT NULL PRIMARY KEY,
   cluster     TEXT NOT NULL,
   expires_at  INTEGER NOT NULL,
   doc         TEXT NOT NULL
@@ -180,7 +180,7 @@ CREATE INDEX certificates_cluster ON certificates (cluster);
 CREATE INDEX certificates_expiry ON certificates (expires_at);
 
 CREATE TABLE operations (
-  id           TEXT PRIMARY KEY,
+  id           TEXT NOT NULL PRIMARY KEY,
   resource_key TEXT NOT NULL,
   status       TEXT NOT NULL,
   started_at   INTEGER NOT NULL,
@@ -197,6 +197,6 @@ CREATE TABLE audit (
 CREATE INDEX audit_at ON audit (at);
 
 CREATE TABLE settings (
-  name  TEXT PRIMARY KEY,
+  name  TEXT NOT NULL PRIMARY KEY,
   value TEXT NOT NULL
 );

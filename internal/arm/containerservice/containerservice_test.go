@@ -1,0 +1,668 @@
+package containerservice
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keyreeve/keyreeve/internal/arm/armtest"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
+	"github.com/keyreeve/keyreeve/internal/pki"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/resource"
+	"github.com/keyreeve/keyreeve/internal/store"
+)
+
+func TestCreate(t *testing.T) {
+	r := newRig(t)
+	r.driver.hold = make(chan struct{})
+	a := r.Do("PUT", path, armtest.Owner, body(t, entra)).Want(201, "")
+	if a.Header.Get("Retry-After") != "1" || a.Header.Get("Location") != "" || a.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("headers %v", a.Header)
+	}
+	if !strings.Contains(a.Body, `"provisioningState":"Creating"`) || strings.Contains(a.Body, "identityProfile") {
+		t.Errorf("body %s", a.Body)
+	}
+	<-r.driver.waits
+	busy := r.Do("PUT", path, armtest.Owner, body(t, entra)).Want(409, "OperationNotAllowed")
+	if want := "Operation is not allowed: Another operation (Creating) is in progress, please wait for it to finish before starting a new operation. " +
+		"See https://aka.ms/aks-pending-operation for more details"; busy.Message() != want {
+		t.Errorf("busy text %q", busy.Message())
+	}
+	for _, req := range [][2]string{{"POST", path + "/rotateClusterCertificates"}, {"DELETE", path}, {"PATCH", path}} {
+		r.Do(req[0], req[1], armtest.Owner, `{"tags":{}}`).Want(409, "OperationNotAllowed")
+	}
+	close(r.driver.hold)
+	r.ended(a, resource.Succeeded)
+	c := r.cluster()
+	d, ok := r.driver.want(c.ID)
+	if !ok || d.Endpoint != c.Endpoint || d.Generation != 1 || len(d.Nodes) != 3 || d.Secrets.Cluster.Cert == "" {
+		t.Errorf("desired %+v", d)
+	}
+	got := r.Do("GET", strings.ToUpper(path), armtest.Owner, "").Want(200, "")
+	for _, want := range []string{
+		`"id":"/subscriptions/` + armtest.Sub + `/resourcegroups/Group-1/providers/Microsoft.ContainerService/managedClusters/c1"`,
+		`"type":"Microsoft.ContainerService/ManagedClusters"`, `"provisioningState":"Succeeded"`, `"loadBalancerSku":"Standard"`,
+		`"servicePrincipalProfile":{"clientId":"msi"}`, `"nodeResourceGroup":"MC_Group-1_c1_westus2"`, `"objectId":"` + c.Kubelet.Object.String() + `"`,
+		`"identity":{"type":"SystemAssigned","principalId":"` + c.ControlPlane.Object.String() + `","tenantId":"` + armtest.Tenant + `"}`,
+		`"aadProfile":{"managed":true,"adminGroupObjectIDs":["` + admins + `"],"adminUsers":null,"tenantID":"` + armtest.Tenant + `"}`,
+	} {
+		if !strings.Contains(got.Body, want) {
+			t.Errorf("no %s in %s", want, got.Body)
+		}
+	}
+	for _, id := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
+		if p, ok := r.World.Principal(id); !ok || p.Tenant != c.Tenant {
+			t.Errorf("identity %s is not in the directory", id)
+		}
+	}
+	if diff := cmp.Diff([]string{"clusterWritten"}, r.audited(c.ResourceID())); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestRefusedWrites sends what cannot be; nothing changes.
+func TestRefusedWrites(t *testing.T) {
+	r := newRig(t)
+	r.create(body(t, entra))
+	before := r.cluster()
+	other := groupPath + "/providers/Microsoft.ContainerService/managedClusters/c2"
+	for _, tt := range []struct {
+		name, method, path, as, body string
+		status                       int
+		code                         string
+	}{
+		{"not JSON", "PUT", other, armtest.Owner, "{", 400, "InvalidRequestContent"},
+		{"list", "PUT", other, armtest.Owner, "[]", 400, "InvalidRequestContent"},
+		{"twice", "PUT", other, armtest.Owner, `{"location":"a","Location":"b"}`, 400, "InvalidRequestContent"},
+		{"oversized", "PUT", other, armtest.Owner, `{"location":"` + strings.Repeat("x", 5<<20) + `"}`, 413, "RequestContentTooLarge"},
+		{"no location", "PUT", other, armtest.Owner, `{"properties":{}}`, 400, "LocationRequired"},
+		{"unknown location", "PUT", other, armtest.Owner, strings.Replace(body(t, `{}`), "westus2", "atlantis", 1), 400, "LocationNotAvailableForResourceType"},
+		{"wrong type", "PUT", other, armtest.Owner, body(t, `{"disableLocalAccounts":"yes"}`), 400, "InvalidParameter"},
+		{"name", "PUT", strings.TrimSuffix(other, "c2") + "-c2", armtest.Owner, body(t, `{}`), 400, "InvalidParameter"},
+		{"version", "PUT", other, armtest.Owner, body(t, `{"kubernetesVersion":"1.21.9"}`), 400, "K8sVersionNotSupported"},
+		{"no group", "PUT", strings.Replace(other, "Group-1", "gone", 1), armtest.Owner, body(t, `{}`), 404, "ResourceGroupNotFound"},
+		{"reader", "PUT", other, armtest.Reader, body(t, `{}`), 403, "AuthorizationFailed"},
+		{"managed to none", "PUT", path, armtest.Owner, body(t, `{}`), 400, "PropertyChangeNotAllowed"},
+		{"other location", "PUT", path, armtest.Owner, strings.Replace(body(t, entra), "westus2", "eastus", 1), 409, "InvalidResourceLocation"},
+		{"unknown tenant", "PUT", other, armtest.Owner, body(t, `{"aadProfile":{"managed":true,"tenantID":"`+admins+`"}}`), 400, "InvalidParameter"},
+		{"resetAADProfile", "POST", path + "/resetAADProfile", armtest.Owner, `{}`, 400, "BadRequest"},
+		{"patch of properties", "PATCH", path, armtest.Owner, `{"properties":{}}`, 400, "InvalidParameter"},
+		{"patch of bad tags", "PATCH", path, armtest.Owner, `{"tags":[1]}`, 400, "InvalidParameter"},
+		{"missing", "GET", other, armtest.Owner, "", 404, "ResourceNotFound"},
+		{"missing patch", "PATCH", other, armtest.Owner, `{"tags":{}}`, 404, "ResourceNotFound"},
+		{"missing rotate", "POST", other + "/rotateClusterCertificates", armtest.Owner, "", 404, "ResourceNotFound"},
+		{"missing credential", "POST", other + "/listClusterAdminCredential", armtest.Owner, "", 404, "ResourceNotFound"},
+		{"stop", "POST", path + "/stop", armtest.Owner, "", 400, "OperationNotSupported"},
+		{"monitoring", "POST", path + "/listClusterMonitoringUserCredential", armtest.Owner, "", 400, "OperationNotSupported"},
+		{"agent pool", "PUT", path + "/agentPools/x", armtest.Owner, `{}`, 400, "OperationNotSupported"},
+		{"missing agent pool", "GET", path + "/agentPools/x", armtest.Owner, "", 404, "NotFound"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := r.Do(tt.method, tt.path, tt.as, tt.body).Want(tt.status, tt.code)
+			gateway := a.Header.Get("X-Ms-Failure-Cause") != ""
+			if bare := !strings.HasPrefix(a.Body, `{"error"`); bare == gateway {
+				t.Errorf("form of the error: %s", a.Body)
+			}
+		})
+	}
+	if n := len(r.World.Clusters()); n != 1 {
+		t.Errorf("%d clusters", n)
+	}
+	if diff := cmp.Diff(before, r.cluster()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestUpdate changes a running cluster: what the gate reads at once, other nodes by a worker.
+func TestUpdate(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	got := r.Do("GET", path, armtest.Owner, "")
+	for len(r.driver.waits) > 0 {
+		<-r.driver.waits
+	}
+	for _, tt := range []struct {
+		name, change string
+		epoch        int64
+		waits        int
+		nodes        int
+	}{
+		{"as it is", `{}`, 0, 0, 3},
+		{"disable", `{"disableLocalAccounts":true}`, 1, 0, 3},
+		{"disable again", `{"disableLocalAccounts":true}`, 1, 0, 3},
+		{"enable", `{"disableLocalAccounts":false}`, 1, 0, 3},
+		{"disable once more", `{"disableLocalAccounts":true}`, 2, 0, 3},
+		{"groups", `{"aadProfile":{"managed":true,"adminGroupObjectIDs":["` + armtest.Group + `","` + admins + `"]}}`, 2, 0, 3},
+		{"nodes", `{"agentPoolProfiles":[{"name":"nodepool1","count":5}]}`, 2, 1, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := r.Do("PUT", path, armtest.Owner, with(t, got.Body, tt.change)).Want(200, "")
+			state := `"provisioningState":"Succeeded"`
+			if tt.waits > 0 {
+				state = `"provisioningState":"Updating"`
+			}
+			if !strings.Contains(a.Body, state) {
+				t.Errorf("no %s in %s", state, a.Body)
+			}
+			r.ended(a, resource.Succeeded)
+			now := r.cluster()
+			if now.Epoch != tt.epoch || now.Generation != c.Generation || now.Endpoint != c.Endpoint || now.ControlPlane != c.ControlPlane {
+				t.Errorf("cluster %+v", now)
+			}
+			if d, _ := r.driver.want(c.ID); len(d.Nodes) != tt.nodes || len(r.driver.waits) != tt.waits {
+				t.Errorf("%d nodes after %d waits", len(d.Nodes), len(r.driver.waits))
+			}
+			got = r.Do("GET", path, armtest.Owner, "")
+		})
+	}
+	want := []string{
+		"clusterWritten", "clusterWritten", "clusterWritten", "localAccountsDisabled", "clusterWritten", "clusterWritten", "localAccountsEnabled",
+		"clusterWritten", "localAccountsDisabled", "clusterWritten", "clusterWritten",
+	}
+	if diff := cmp.Diff(want, r.audited(c.ResourceID())); diff != "" {
+		t.Error(diff)
+	}
+	r.Do("PATCH", path, armtest.Owner, `{"tags":{"env":"prod"}}`).Want(200, "")
+	if got := r.Do("GET", path, armtest.Owner, ""); !strings.Contains(got.Body, `"tags":{"env":"prod"}`) {
+		t.Errorf("tags: %s", got.Body)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	r := newRig(t)
+	r.create(body(t, entra))
+	if got := r.Do("GET", path, armtest.Owner, ""); strings.Contains(got.Body, "eTag") {
+		t.Errorf("an eTag in an old api-version: %s", got.Body)
+	}
+	var doc struct{ ETag string }
+	tag := func() string {
+		r.Do("GET", path+"?api-version=2025-03-01", armtest.Owner, "").Want(200, "").JSON(&doc)
+		return doc.ETag
+	}
+	first := tag()
+	missing := path + "-missing"
+	for n, tt := range []struct {
+		method, path, header, value string
+		status                      int
+	}{
+		{"PATCH", path, "If-Match", "other", 412},
+		{"PATCH", path, "If-None-Match", first, 412},
+		{"PUT", path, "If-None-Match", "*", 412},
+		{"PUT", path, "If-Match", "other", 412},
+		{"DELETE", path, "If-Match", "other", 412},
+		{"PUT", missing, "If-Match", "*", 412},
+		{"PATCH", path, "If-Match", `"other", "` + first + `"`, 200},
+		{"PATCH", path, "If-Match", first, 412}, // it has changed
+		{"PATCH", path, "If-Match", "*", 200},
+		{"PATCH", path, "If-None-Match", first, 200},
+	} {
+		text := fmt.Sprintf(`{"tags":{"n":"%d"}}`, n)
+		if tt.method == "PUT" {
+			text = body(t, entra)
+		}
+		req := httptest.NewRequestWithContext(t.Context(), tt.method, armtest.BaseURL+tt.path+"?api-version=2025-03-01", strings.NewReader(text))
+		req.Header.Set("Authorization", "Bearer "+armtest.Owner)
+		req.Header.Set(tt.header, tt.value)
+		rec := httptest.NewRecorder()
+		r.Face.ServeHTTP(rec, req)
+		if rec.Code != tt.status {
+			t.Errorf("%s %s: %s: %d, want %d: %s", tt.method, tt.header, tt.value, rec.Code, tt.status, rec.Body)
+		}
+	}
+}
+
+func TestFailedCreate(t *testing.T) {
+	r := newRig(t)
+	r.driver.fail = errors.New("secret inner words")
+	a := r.Do("PUT", path, armtest.Owner, body(t, entra)).Want(201, "")
+	op := r.ended(a, resource.Failed)
+	if op.ErrorCode != "ControlPlaneFailed" || strings.Contains(op.ErrorMessage, "inner") {
+		t.Errorf("%s: %s", op.ErrorCode, op.ErrorMessage)
+	}
+	if got := r.Do("GET", path, armtest.Owner, ""); !strings.Contains(got.Body, `"provisioningState":"Failed"`) {
+		t.Error(got.Body)
+	}
+	// The same PUT again mends it.
+	r.driver.set(func(d *driver) { d.fail = nil })
+	again := r.Do("PUT", path, armtest.Owner, body(t, entra)).Want(200, "")
+	r.ended(again, resource.Succeeded)
+	if c := r.cluster(); c.ProvisioningState != managedcluster.Succeeded {
+		t.Error(c.ProvisioningState)
+	}
+}
+
+// TestResume ends the control plane in the middle of each operation: the next one goes on with it.
+func TestResume(t *testing.T) {
+	r := newRig(t)
+	r.driver.hold = make(chan struct{})
+	step := func(name string, ask func() armtest.Answer, status int) {
+		t.Run(name, func(t *testing.T) {
+			r.driver.set(func(d *driver) { d.hold = make(chan struct{}) })
+			a := ask().Want(status, "")
+			<-r.driver.waits
+			r.restart()
+			if err := r.h.StartAll(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			<-r.driver.waits
+			r.driver.set(func(d *driver) { close(d.hold) })
+			r.ended(a, resource.Succeeded)
+		})
+	}
+	step("create", func() armtest.Answer { return r.Do("PUT", path, armtest.Owner, body(t, entra)) }, 201)
+	c := r.cluster()
+	step("nodes", func() armtest.Answer {
+		return r.Do("PUT", path, armtest.Owner, body(t, `{"aadProfile":{"managed":true},"agentPoolProfiles":[{"name":"nodepool1","count":1}]}`))
+	}, 200)
+	step("rotate", func() armtest.Answer { return r.Do("POST", path+"/rotateClusterCertificates", armtest.Owner, "") }, 202)
+	if d, _ := r.driver.want(c.ID); d.Generation != 2 || len(d.Nodes) != 1 {
+		t.Errorf("desired %+v", d)
+	}
+	step("delete", func() armtest.Answer { return r.Do("DELETE", path, armtest.Owner, "") }, 202)
+	if _, ok := r.World.Cluster(c.ID); ok {
+		t.Error("the cluster is still there")
+	}
+}
+
+func TestRotate(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	before, _ := r.driver.want(c.ID)
+	first := r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	a := r.Do("POST", path+"/rotateClusterCertificates", armtest.Owner, "").Want(202, "")
+	if a.Body != "" || a.Header.Get("Location") == "" || a.Header.Get("Retry-After") != "1" {
+		t.Errorf("%v %s", a.Header, a.Body)
+	}
+	r.ended(a, resource.Succeeded)
+	if got := r.Do("GET", strings.TrimPrefix(a.Header.Get("Location"), armtest.BaseURL), armtest.Owner, ""); got.Status != 204 {
+		t.Errorf("result %d", got.Status)
+	}
+	after, _ := r.driver.want(c.ID)
+	now := r.cluster()
+	if after.Generation != before.Generation+1 || now.Epoch != c.Epoch+1 || after.Secrets.Cluster == before.Secrets.Cluster ||
+		after.Secrets.ServiceAccount == before.Secrets.ServiceAccount || after.Secrets.FrontProxy == before.Secrets.FrontProxy {
+		t.Error("not everything was replaced")
+	}
+	if i := r.issued(first.cert); i.Epoch >= now.Epoch {
+		t.Error("the old certificate is of the new epoch")
+	}
+	second := r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	if i := r.issued(second.cert); i.Epoch != now.Epoch || string(second.ca) != after.Secrets.Cluster.Cert {
+		t.Error("the new kubeconfig is not of the new authority")
+	}
+}
+
+type kubeconfig struct {
+	server, user  string
+	ca, cert, key []byte
+	exec          []string
+	provider      map[string]string
+}
+
+// kubeconfig asks for a kubeconfig and reads it.
+func (r *rig) kubeconfig(call, name string) kubeconfig {
+	r.T.Helper()
+	a := r.Do("POST", path+"/"+call, armtest.Owner, "").Want(200, "")
+	var list struct {
+		Kubeconfigs []struct {
+			Name  string
+			Value []byte
+		}
+	}
+	a.JSON(&list)
+	if len(list.Kubeconfigs) != 1 || list.Kubeconfigs[0].Name != name {
+		r.T.Fatalf("answer %s", a.Body)
+	}
+	return r.parse(list.Kubeconfigs[0].Value)
+}
+
+func (r *rig) parse(text []byte) kubeconfig {
+	r.T.Helper()
+	var k struct {
+		CurrentContext string `json:"current-context"`
+		Clusters       []struct {
+			Name    string
+			Cluster struct {
+				CA     []byte `json:"certificate-authority-data"`
+				Server string
+			}
+		}
+		Contexts []struct {
+			Name    string
+			Context struct{ Cluster, User string }
+		}
+		Users []struct {
+			Name string
+			User struct {
+				Cert     []byte `json:"client-certificate-data"`
+				Key      []byte `json:"client-key-data"`
+				Exec     struct{ Args []string }
+				Provider struct{ Config map[string]string } `json:"auth-provider"`
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &k); err != nil {
+		r.T.Fatal(err)
+	}
+	if k.CurrentContext != "c1" || k.Clusters[0].Name != "c1" || k.Contexts[0].Name != "c1" || k.Contexts[0].Context.User != k.Users[0].Name || k.Contexts[0].Context.Cluster != "c1" {
+		r.T.Errorf("names in %s", text)
+	}
+	u := k.Users[0]
+	return kubeconfig{
+		server: k.Clusters[0].Cluster.Server, user: u.Name, ca: k.Clusters[0].Cluster.CA, cert: u.User.Cert, key: u.User.Key,
+		exec: u.User.Exec.Args, provider: u.User.Provider.Config,
+	}
+}
+
+func (r *rig) issued(cert []byte) pki.Issued {
+	r.T.Helper()
+	fingerprint, err := pki.Fingerprint(string(cert))
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	i, ok := r.World.Certificate(fingerprint)
+	if !ok {
+		r.T.Fatal("the certificate is not on record")
+	}
+	return i
+}
+
+func TestAdminCredential(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	k := r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	if k.server != "https://"+c.Endpoint || k.user != "clusterAdmin_Group-1_c1" {
+		t.Errorf("%+v", k)
+	}
+	pair, err := tls.X509KeyPair(k.cert, k.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{pki.AdminGroup}, leaf.Subject.Organization); diff != "" || leaf.Subject.CommonName != "clusterAdmin-"+armtest.Owner {
+		t.Errorf("subject %s", leaf.Subject)
+	}
+	if got := leaf.NotAfter.Sub(r.Clock.Now()); got < 30*24*time.Hour-time.Second || got > 30*24*time.Hour {
+		t.Errorf("good for %s", got)
+	}
+	block, _ := pem.Decode(k.ca)
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || leaf.CheckSignatureFrom(ca) != nil {
+		t.Error("the certificate is not of the cluster's authority", err)
+	}
+	i := r.issued(k.cert)
+	if i.Cluster != c.ID || i.Holder.String() != armtest.Owner || i.HolderUPN != "owner@contoso.test" || i.Kind != "clusterAdmin" || !i.NotAfter.Equal(leaf.NotAfter) {
+		t.Errorf("record %+v", i)
+	}
+	if second := r.kubeconfig("listClusterAdminCredential", "clusterAdmin"); string(second.cert) == string(k.cert) {
+		t.Error("two calls gave one certificate")
+	}
+	if events := r.audited(c.ResourceID()); !slices.Contains(events, "clusterCredentialIssued") {
+		t.Errorf("audited %v", events)
+	}
+	var profile struct{ Properties struct{ KubeConfig []byte } }
+	r.Do("POST", path+"/accessProfiles/CLUSTERADMIN/listCredential", armtest.Owner, "").Want(200, "").JSON(&profile)
+	r.issued(r.parse(profile.Properties.KubeConfig).cert)
+	r.Do("POST", path+"/accessProfiles/other/listCredential", armtest.Owner, "").Want(404, "NotFound")
+}
+
+// TestCredentialRules holds which call is refused when (semantics 3.3), over the wire.
+func TestCredentialRules(t *testing.T) {
+	const refused = "Getting static credential is not allowed because this cluster is set to disable local accounts."
+	for _, tt := range []struct {
+		name, properties string
+		admin, user      bool
+	}{
+		{"plain", `{}`, true, true},
+		{"Entra", entra, true, true},
+		{"closed", `{"disableLocalAccounts":true}`, false, false},
+		{"Entra, closed", `{"disableLocalAccounts":true,` + entra[1:], false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.create(body(t, tt.properties))
+			for call, ok := range map[string]bool{
+				"listClusterAdminCredential": tt.admin, "accessProfiles/clusterAdmin/listCredential": tt.admin,
+				"listClusterUserCredential": tt.user, "accessProfiles/clusterUser/listCredential": tt.user,
+			} {
+				a := r.Do("POST", path+"/"+call, armtest.Owner, "")
+				if ok {
+					a.Want(200, "")
+				} else if a.Want(400, "BadRequest").Message() != refused || !strings.HasPrefix(a.Body, `{"code":"BadRequest"`) {
+					t.Errorf("%s: %s", call, a.Body)
+				}
+			}
+		})
+	}
+}
+
+func TestUserCredential(t *testing.T) {
+	r := newRig(t)
+	r.create(body(t, entra))
+	k := r.kubeconfig("listClusterUserCredential", "clusterUser")
+	want := []string{
+		"get-token", "--environment", "AzurePublicCloud", "--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630",
+		"--client-id", "80faf920-1908-4b52-b5ef-a8e7bedfc67a", "--tenant-id", armtest.Tenant, "--login", "devicecode",
+		"--authority-host", armtest.LoginURL + "/", "--disable-instance-discovery",
+	}
+	if diff := cmp.Diff(want, k.exec); diff != "" || k.cert != nil || k.user != "clusterUser_Group-1_c1" {
+		t.Error(diff, k)
+	}
+	if k := r.kubeconfig("listClusterUserCredential?api-version=2022-11-01&format=azure&server-fqdn=public", "clusterUser"); k.provider["config-mode"] != "1" || k.exec != nil {
+		t.Errorf("%+v", k)
+	}
+	r.Do("POST", path+"/listClusterUserCredential?api-version=2022-11-01&format=other", armtest.Owner, "").Want(400, "InvalidParameter")
+}
+
+// TestAccess holds what each built-in role may do.
+func TestAccess(t *testing.T) {
+	r := newRig(t)
+	r.create(body(t, entra))
+	r.Grant(armtest.Nobody, rbac.PrincipalUser, armtest.ClusterUserRole, path)
+	for _, tt := range []struct {
+		as, method, path string
+		status           int
+	}{
+		{armtest.Nobody, "POST", path + "/listClusterUserCredential", 200},
+		{armtest.Nobody, "POST", path + "/listClusterAdminCredential", 403},
+		{armtest.Nobody, "POST", path + "/accessProfiles/clusterUser/listCredential", 403},
+		{armtest.Nobody, "DELETE", path, 403},
+		{armtest.Reader, "GET", path, 200},
+		{armtest.Reader, "GET", path + "/agentPools", 200},
+		{armtest.Reader, "POST", path + "/listClusterUserCredential", 403},
+		{armtest.Reader, "POST", path + "/rotateClusterCertificates", 403},
+		{armtest.Reader, "PATCH", path, 403},
+		{armtest.Stranger, "GET", path, 401},
+		{armtest.App, "GET", path, 403},
+		{armtest.App, "GET", path + "x", 403}, // access is checked before existence
+		{armtest.App, "GET", "/subscriptions/" + armtest.Sub + "/providers/Microsoft.ContainerService/managedClusters", 403},
+	} {
+		if a := r.Do(tt.method, tt.path, tt.as, "{}"); a.Status != tt.status {
+			t.Errorf("%s %s as %s: %d, want %d: %s", tt.method, tt.path, tt.as, a.Status, tt.status, a.Body)
+		}
+	}
+	// A list holds what its reader may see.
+	r.Grant(armtest.App, rbac.PrincipalServicePrincipal, armtest.ReaderRole, path)
+	list := r.Do("GET", groupPath+"/providers/Microsoft.ContainerService/managedClusters", armtest.App, "").Want(200, "")
+	var value struct{ Value []struct{ Name string } }
+	list.JSON(&value)
+	one := r.Do("GET", path, armtest.Owner, "").Want(200, "")
+	if len(value.Value) != 1 || list.Body != `{"value":[`+one.Body+`]}` {
+		t.Error(list.Body)
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	k := r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	i := r.issued(k.cert)
+	status := func() []string {
+		var list struct {
+			Value []struct{ Properties struct{ Status string } }
+		}
+		r.Do("GET", path+"/keyreeveCertificates", armtest.Reader, "").Want(200, "").JSON(&list)
+		var out []string
+		for _, v := range list.Value {
+			out = append(out, v.Properties.Status)
+		}
+		return out
+	}
+	revoke := path + "/keyreeveCertificates/" + i.Fingerprint + "/revoke"
+	r.Do("POST", revoke, armtest.Reader, "").Want(403, "AuthorizationFailed")
+	r.Do("POST", path+"/keyreeveCertificates/00/revoke", armtest.Owner, "").Want(404, "NotFound")
+	if diff := cmp.Diff([]string{"Good"}, status()); diff != "" {
+		t.Error(diff)
+	}
+	for range 2 {
+		r.Do("POST", revoke, armtest.Owner, "").Want(200, "")
+	}
+	if now := r.issued(k.cert); now.RevokedAt.IsZero() || now.RevokedBy != "owner@contoso.test" {
+		t.Errorf("record %+v", now)
+	}
+	events := r.audited(c.ResourceID())
+	if n := len(slices.DeleteFunc(events, func(e string) bool { return e != "certificateRevoked" && e != "clusterCertificateRevoked" })); n != 1 {
+		t.Errorf("audited %v", r.audited(c.ResourceID()))
+	}
+	r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	r.ended(r.Do("PUT", path, armtest.Owner, with(t, body(t, entra), `{"disableLocalAccounts":true}`)).Want(200, ""), resource.Succeeded)
+	if got := status(); !slices.Contains(got, "Superseded") || !slices.Contains(got, "Revoked") {
+		t.Error(got)
+	}
+	r.ended(r.Do("PUT", path, armtest.Owner, with(t, body(t, entra), `{"disableLocalAccounts":false}`)).Want(200, ""), resource.Succeeded)
+	r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	r.Clock.Move(31 * 24 * time.Hour)
+	if got := status(); !slices.Contains(got, "Expired") || !slices.Contains(got, "Superseded") {
+		t.Error(got)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	k := r.kubeconfig("listClusterAdminCredential", "clusterAdmin")
+	fingerprint := r.issued(k.cert).Fingerprint
+	r.Grant(armtest.Nobody, rbac.PrincipalUser, armtest.ReaderRole, path+"/namespaces/ns1")
+	r.Grant(armtest.Nobody, rbac.PrincipalUser, armtest.ReaderRole, path+"2")
+	r.Grant(c.Kubelet.Object.String(), rbac.PrincipalServicePrincipal, armtest.ReaderRole, groupPath)
+	r.driver.set(func(d *driver) { d.hold = make(chan struct{}) })
+	a := r.Do("DELETE", path, armtest.Owner, "").Want(202, "")
+	again := r.Do("DELETE", path, armtest.Owner, "").Want(202, "")
+	if a.Header.Get("Azure-AsyncOperation") != again.Header.Get("Azure-AsyncOperation") || a.Body != "" {
+		t.Error("the second DELETE does not follow the first")
+	}
+	r.Do("POST", path+"/listClusterUserCredential", armtest.Owner, "").Want(409, "OperationNotAllowed")
+	r.driver.set(func(d *driver) { close(d.hold) })
+	r.ended(a, resource.Succeeded)
+	r.Do("GET", path, armtest.Owner, "").Want(404, "ResourceNotFound")
+	if a := r.Do("DELETE", path, armtest.Owner, ""); a.Status != 204 {
+		t.Errorf("missing: %d", a.Status)
+	}
+	if diff := cmp.Diff([]ident.ClusterID{c.ID}, r.driver.deleted); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := r.World.Certificate(fingerprint); ok {
+		t.Error("the certificate's record is still there")
+	}
+	for _, id := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
+		if _, ok := r.World.Principal(id); ok {
+			t.Error("an identity is still in the directory")
+		}
+	}
+	err := r.DB.View(t.Context(), func(tx *store.Tx) error {
+		all, err := tx.Assignments(c.Tenant)
+		for _, a := range all {
+			if strings.HasPrefix(a.Scope, path+"/") || a.PrincipalID == c.Kubelet.Object {
+				t.Errorf("assignment at %s is still there", a.Scope)
+			}
+		}
+		if !slices.ContainsFunc(all, func(a rbac.Assignment) bool { return a.Scope == path+"2" }) {
+			t.Error("an assignment elsewhere is gone")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// Another cluster of the name is another cluster.
+	if again := r.create(body(t, entra)); again.ID == c.ID || again.ControlPlane == c.ControlPlane {
+		t.Error("the new cluster is the old one")
+	}
+}
+
+// TestDeleteGroup deletes a group while its cluster is being made.
+func TestDeleteGroup(t *testing.T) {
+	r := newRig(t)
+	r.driver.set(func(d *driver) { d.hold = make(chan struct{}) })
+	create := r.Do("PUT", path, armtest.Owner, body(t, entra)).Want(201, "")
+	<-r.driver.waits
+	a := r.Do("DELETE", groupPath, armtest.Owner, "").Want(202, "")
+	<-r.driver.waits // the deletion has come to the driver: the making was given up
+	r.driver.set(func(d *driver) { close(d.hold) })
+	if op := r.Ended(create.Header.Get("Azure-AsyncOperation")); op.Status != resource.Canceled {
+		t.Errorf("creation %s", op.Status)
+	}
+	if op := r.Ended(a.Header.Get("Location")); op.Status != resource.Succeeded {
+		t.Errorf("deletion %s: %s", op.Status, op.ErrorMessage)
+	}
+	r.Do("GET", groupPath, armtest.Owner, "").Want(404, "ResourceGroupNotFound")
+	if n := len(r.World.Clusters()); n != 0 {
+		t.Errorf("%d clusters are left", n)
+	}
+}
+
+// TestEndpoints gives every cluster an address of its own, and says so when there is none left.
+func TestEndpoints(t *testing.T) {
+	r := newRig(t)
+	seen := map[string]bool{}
+	for _, name := range []string{"c1", "c2", "c3"} {
+		p := strings.TrimSuffix(path, "c1") + name
+		r.ended(r.Do("PUT", p, armtest.Owner, body(t, `{}`)).Want(201, ""), resource.Succeeded)
+		c, _ := r.World.ClusterByResource(p)
+		seen[c.Endpoint] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("endpoints %v", seen)
+	}
+	r.Do("PUT", strings.TrimSuffix(path, "c1")+"c4", armtest.Owner, body(t, `{}`)).Want(503, "QuotaExceeded")
+}
+
+// TestNoSecretAtRest looks for keys in the database file.
+func TestNoSecretAtRest(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	d, _ := r.driver.want(c.ID)
+	err := r.DB.View(t.Context(), func(tx *store.Tx) error {
+		sealed, err := tx.ClusterSecrets(c.ID)
+		if err != nil {
+			return err
+		}
+		stored, err := json.Marshal(c)
+		for _, secret := range []string{d.Secrets.Cluster.Key, d.Secrets.ServiceAccount, d.Secrets.FrontProxy.Key} {
+			core := strings.Split(secret, "\n")[1]
+			if strings.Contains(string(sealed), core) || strings.Contains(string(stored), core) {
+				t.Error("a key is stored in clear")
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

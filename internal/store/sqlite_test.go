@@ -1,0 +1,22 @@
+package store_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/internal/store/storetest"
+)
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, dir string, opt store.Options) *store.DB {
+		t.Helper()
+		opt.Path = filepath.Join(dir, "store.db")
+		db, err := store.Open(context.Background(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	})
+}

@@ -1,0 +1,226 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/store"
+)
+
+func concurrencyCases() []storeCase {
+	return []storeCase{
+		{"many writers and readers", hammer},
+		{"who joins late misses nothing", joinLate},
+		{"one of many wins", race},
+	}
+}
+
+func sortTexts(s []string) { slices.Sort(s) }
+
+func globalAdministrator() ident.DirectoryRoleID { return directory.GlobalAdministrator() }
+
+func applicationOf(b *bench) directory.Application {
+	return directory.Application{ID: oid("app"), AppID: b.aPrincipal("app").AppID, Tenant: b.tenant, IdentifierURIs: []string{"api://app"}}
+}
+
+func roleOf(b *bench) rbac.RoleDefinition {
+	return rbac.RoleDefinition{ID: b.assignment("", "", "").RoleDefinitionID, Name: "r", Type: rbac.CustomRole, Tenant: b.tenant}
+}
+
+// hammer writes from many sides while others read, with some writes refused: no write is lost, none fails for want of
+// a lock, revisions have no gap, and a reader never sees half of one.
+func hammer(t *testing.T, s *suite) {
+	b := s.bench(t, store.Options{})
+	const writers, readers, each = 16, 8, 40
+	first := b.db.Head()
+	var seen []feed.Revision
+	if err := b.db.Follow(context.Background(), func(c feed.Change) { seen = append(seen, c.Revision) }); err != nil {
+		t.Fatal(err)
+	}
+	var writing, reading sync.WaitGroup
+	revs := make([][]feed.Revision, writers)
+	for w := range writers {
+		writing.Go(func() {
+			for n := range each {
+				u := b.aUser(fmt.Sprintf("w%dn%d", w, n))
+				rev, err := b.db.Update(context.Background(), func(tx *store.Tx) error {
+					// Two counters that are always equal, and one user more.
+					count, err := tx.CountUsers(b.tenant)
+					if err != nil {
+						return err
+					}
+					if err := firstError(tx.SetSetting("left", strconv.FormatInt(count, 10)), tx.PutUser(u), tx.SetSetting("right", strconv.FormatInt(count, 10))); err != nil {
+						return err
+					}
+					if n%10 == 9 {
+						return errTest
+					}
+					return nil
+				})
+				switch {
+				case n%10 == 9 && !errors.Is(err, errTest), n%10 != 9 && err != nil:
+					t.Errorf("writer %d: %v", w, err)
+				case err == nil:
+					if b.db.Head() < rev {
+						t.Errorf("head %d after revision %d was answered", b.db.Head(), rev)
+					}
+					revs[w] = append(revs[w], rev)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	for r := range readers {
+		reading.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				err := b.db.View(context.Background(), func(tx *store.Tx) error {
+					left, _, err1 := tx.Setting("left")
+					count, err2 := tx.CountUsers(b.tenant)
+					right, _, err3 := tx.Setting("right")
+					if left != right || left != "" && left != strconv.FormatInt(count-1, 10) {
+						t.Errorf("reader %d saw %q, %q and %d users", r, left, right, count)
+					}
+					return firstError(err1, err2, err3)
+				})
+				if err != nil {
+					t.Errorf("reader %d: %v", r, err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	reading.Wait()
+
+	var all []feed.Revision
+	for _, r := range revs {
+		if !slices.IsSorted(r) {
+			t.Error("a writer's revisions do not rise")
+		}
+		all = append(all, r...)
+	}
+	slices.Sort(all)
+	var want []feed.Revision
+	for i := range writers * each * 9 / 10 {
+		want = append(want, first+feed.Revision(i)+1)
+	}
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("revisions: %s", diff)
+	}
+	if diff := cmp.Diff(append([]feed.Revision{first}, want...), seen); diff != "" {
+		t.Errorf("the follower: %s", diff)
+	}
+	has(b, func(tx *store.Tx) (int64, error) { return tx.CountUsers(b.tenant) }, int64(len(want)))
+}
+
+// joinLate has followers join while others write: snapshot and changes of each make the same list of users.
+func joinLate(t *testing.T, s *suite) {
+	b := s.bench(t, store.Options{})
+	const writers, each, followers = 8, 20, 12
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for n := range each {
+				name := fmt.Sprintf("w%dn%d", w, n)
+				_, err := b.db.Update(context.Background(), func(tx *store.Tx) error {
+					if n%5 == 4 { // deletes too
+						return tx.DeleteUser(oid(fmt.Sprintf("w%dn%d", w, n-1)))
+					}
+					return tx.PutUser(b.aUser(name))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	users := make([]map[string]bool, followers)
+	for f := range followers {
+		users[f] = map[string]bool{}
+		wg.Go(func() {
+			var at feed.Revision = -1
+			err := b.db.Follow(context.Background(), func(c feed.Change) {
+				if at >= 0 && c.Revision != at+1 {
+					t.Errorf("follower %d: %d after %d", f, c.Revision, at)
+				}
+				at = c.Revision
+				for _, e := range c.Events {
+					if e.Kind == feed.User {
+						users[f][e.Key] = e.Op == feed.Put
+					}
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	want := map[string]bool{}
+	b.view(func(tx *store.Tx) error {
+		us, err := tx.Users(store.NameQuery{Tenant: b.tenant, Limit: 10_000})
+		for _, u := range us {
+			want[u.ID.String()] = true
+		}
+		return err
+	})
+	if len(want) != writers*each*3/5 {
+		t.Errorf("%d users, want %d", len(want), writers*each*3/5)
+	}
+	for f := range users {
+		got := map[string]bool{}
+		for k, there := range users[f] {
+			if there {
+				got[k] = true
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("follower %d: %s", f, diff)
+		}
+	}
+}
+
+// race has many ask for the same name at once: one gets it.
+func race(t *testing.T, s *suite) {
+	b := s.bench(t, store.Options{})
+	const runners = 16
+	var wg sync.WaitGroup
+	errs := make([]error, runners)
+	for r := range runners {
+		wg.Go(func() {
+			u := b.aUser("runner" + strconv.Itoa(r))
+			u.UserPrincipalName = "Same@contoso.test"
+			_, errs[r] = b.db.Update(context.Background(), func(tx *store.Tx) error { return tx.PutUser(u) })
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+			continue
+		}
+		checkFault(t, err, fault.Conflict)
+	}
+	if won != 1 {
+		t.Errorf("%d have the name", won)
+	}
+}
