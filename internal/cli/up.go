@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -30,6 +31,7 @@ func upCommand(d Deps) *cobra.Command {
 	localkube := f.String("localkube", "", "program that runs a cluster (default: localkube beside this program)")
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	orphan := f.Duration("orphan-timeout", 0, "stop a cluster that no control plane has watched for this long; 0: never")
+	ports := f.String("cluster-ports", "10440-10999", "FIRST-LAST port for the API servers of clusters")
 	detach := f.Bool("detach-clusters", false, "leave the clusters running when Keyreeve stops")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		dir, err := dataDir(*data)
@@ -51,10 +53,15 @@ func upCommand(d Deps) *cobra.Command {
 		if !fileExists(program) {
 			return fmt.Errorf("%s is not there, and clusters need it: build it with `make build`, or name it with --localkube", program)
 		}
+		first, last, err := portRange(*ports)
+		if err != nil {
+			return err
+		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		cfg := server.Config{
 			Data: datadir.Dir(abs), Listen: *listen, Localkube: program, OrphanTimeout: *orphan, Detach: *detach,
+			ClusterPorts: [2]int{first, last},
 			Log: log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
 		}
 		return runUp(ctx, d, cfg)
@@ -85,4 +92,15 @@ func welcome(dir datadir.Dir, e datadir.Endpoints, executable string) string {
 	fmt.Fprintf(&b, "  eval \"$(%s env --data %s)\"\n", executable, dir)
 	fmt.Fprintf(&b, "  az login --use-device-code\n\n")
 	return b.String()
+}
+
+// portRange reads FIRST-LAST.
+func portRange(text string) (first, last int, err error) {
+	a, b, ok := strings.Cut(text, "-")
+	first, err1 := strconv.Atoi(a)
+	last, err2 := strconv.Atoi(b)
+	if !ok || err1 != nil || err2 != nil || first < 1 || last > 65535 || first > last {
+		return 0, 0, fmt.Errorf("--cluster-ports %q is not FIRST-LAST with ports from 1 to 65535", text)
+	}
+	return first, last, nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -59,6 +60,9 @@ type Keyreeve struct {
 	// ReadyAfter is the time from the start of the process to its line `ready`.
 	ReadyAfter time.Duration
 
+	// ports is the range for the API servers of clusters.
+	ports string
+
 	t    testing.TB
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -69,7 +73,7 @@ type Keyreeve struct {
 // Up starts a Keyreeve and stops it at the end of the test.
 func Up(t testing.TB) *Keyreeve {
 	t.Helper()
-	k := &Keyreeve{Data: datadir.Dir(filepath.Join(t.TempDir(), "data")), Listen: freePorts(t), t: t}
+	k := &Keyreeve{Data: datadir.Dir(filepath.Join(t.TempDir(), "data")), Listen: freePorts(t), ports: clusterPorts(), t: t}
 	t.Cleanup(func() {
 		k.Stop()
 		if t.Failed() {
@@ -94,7 +98,7 @@ func (k *Keyreeve) dump() {
 func (k *Keyreeve) Start() {
 	k.t.Helper()
 	// Clusters that a killed control plane left behind stop by themselves, so a broken test leaves nothing running.
-	cmd := exec.Command(Program(k.t, "keyreeve"), "up", "--data", string(k.Data), "--listen", k.Listen, "--orphan-timeout", "45s", "--log-level", "debug") //nolint:noctx // its life is the test's, see Stop and Kill
+	cmd := exec.Command(Program(k.t, "keyreeve"), "up", "--data", string(k.Data), "--listen", k.Listen, "--cluster-ports", k.ports, "--orphan-timeout", "45s", "--log-level", "debug") //nolint:noctx // its life is the test's, see Stop and Kill
 	cmd.Dir = Root(k.t)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -239,6 +243,13 @@ func freePorts(t testing.TB) string {
 	}
 	t.Fatal("no four free ports in a row")
 	return ""
+}
+
+// clusterPorts picks a range for the API servers of one test's clusters, so that tests of other packages, which run at the
+// same time, hardly ever choose the same port between looking and listening.
+func clusterPorts() string {
+	first := 20000 + rand.IntN(400)*20
+	return fmt.Sprintf("%d-%d", first, first+19)
 }
 
 // logBuffer keeps the last part of a log.
