@@ -41,7 +41,7 @@ func splitPath(escaped string) ([]string, error) {
 		if err != nil {
 			return nil, bad("the path has a malformed escape")
 		}
-		if u == "" {
+		if u == "" || u == "." || u == ".." {
 			return nil, bad("the path has an empty or relative segment")
 		}
 		if !cleanSegment(u) {

@@ -185,9 +185,9 @@ func TestAttempts(t *testing.T) {
 			t.Fatal("locked too early")
 		}
 	}
-	for _, lock := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+	for _, minutes := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
 		a = a.Failed(now)
-		lock *= time.Minute
+		lock := time.Duration(minutes) * time.Minute
 		if !a.Locked(now.Add(lock-1)) || a.Locked(now.Add(lock)) {
 			t.Fatalf("after %d failures it is locked until %s, want %s", a.Failures, a.LockedUntil.Sub(now), lock)
 		}

@@ -72,6 +72,8 @@ var roomRules = join(
 	// The faces. They meet over HTTP and in the store, never in an import.
 	face("oauth/discovery"), face("oauth/authorize"), face("oauth/device"), face("oauth/grant"), face("oauth/manage"),
 	face("signin"), face("graph"), face("arm"), face("kubehook", "mirror"),
+	// One room for each resource provider, mounted on arm's core. They do not know each other either.
+	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	[]rule{
 		{"mirror", join(words, rules, []string{"world"}), []string{"database/sql"}, "a cluster's own RBAC objects, followed by watch: decisions read it from memory"},
 		{"cluster", join(words, rules, []string{"feed", "world", "store", "seal", "datadir"}), nil, "drivers make a cluster real; how they are asked is the faces' concern"},
@@ -87,12 +89,15 @@ var roomRules = join(
 			[]string{"flag", "github.com/spf13"},
 			"everything is built and mounted in one place, which knows neither flags nor the terminal",
 		},
+		{"breakglass", join(words, rules, []string{"datadir", "seal", "store"}), []string{"net/http"}, "the way in on the host that holds the data needs no server and no gate"},
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
 		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
 		{
-			"cli", join(words, []string{"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded"}),
+			"cli", join(words, []string{
+				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass",
+			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
 		},
@@ -102,6 +107,9 @@ var roomRules = join(
 			}), nil,
 			"the real server on loopback, for tests",
 		},
+		{"arm/armtest", join(ground, []string{"arm"}), nil, "a world and a caller for tests of arm's rooms"},
+		{"keyring/keytest", []string{"keyring", "seal"}, nil, "ready-made keys, for tests: nobody waits for RSA"},
+		{"logintest", join(ground, faces(), []string{"keyring/keytest"}), nil, "the token service on loopback, for tests of its rooms"},
 		{"doctest", []string{"client", "servertest"}, nil, "runs what the documents say"},
 		{"repotest", nil, nil, "tests of the repository"},
 	},
@@ -138,7 +146,8 @@ func face(room string, more ...string) []rule {
 
 func faces() []string {
 	return []string{
-		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "arm", "kubehook",
+		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook",
+		"arm", "arm/resources", "arm/authorization", "arm/containerservice",
 	}
 }
 
@@ -187,6 +196,8 @@ func checkRooms(files []file) []string {
 		for _, imported := range f.imports() {
 			other, ours := strings.CutPrefix(imported, modulePath+"/internal/")
 			switch {
+			case ours && strings.HasSuffix(other, "test") && !strings.HasSuffix(f.dir(), "test") && !below(f.dir(), "test"):
+				fail(f, "%s is for tests; the program may not import it", other)
 			case isRoom && ours && !slices.Contains(r.may, other):
 				fail(f, "%s may not import %s: %s", room, other, r.why)
 			case isRoom && slices.ContainsFunc(r.never, func(p string) bool { return below(imported, p) }):
@@ -239,6 +250,7 @@ func TestRoomsAreGuarded(t *testing.T) {
 		{"ident knows another room", "internal/ident/a.go", modulePath + "/internal/fault", "ident may not import fault"},
 		{"store speaks HTTP", "internal/store/a.go", "net/http/httputil", "store may not import net/http/httputil"},
 		{"faces know each other", "internal/arm/a.go", modulePath + "/internal/graph", "arm may not import graph"},
+		{"the program needs a room for tests", "internal/server/a.go", modulePath + "/internal/keyring/keytest", "is for tests"},
 		{"client-go in a webhook", "internal/kubehook/a.go", "k8s.io/client-go/rest", "k8s.io/client-go/rest is imported only in"},
 		{"fat command", "cmd/keyreeve/main.go", modulePath + "/internal/store", "a command is a dozen lines"},
 		{"localkube knows us", "localkube/main.go", modulePath + "/internal/ident", "none of our packages"},

@@ -284,7 +284,8 @@ func TestIssuedAfter(t *testing.T) {
 func TestPairwiseSubject(t *testing.T) {
 	tenant, oid := ident.New[ident.TenantID](), ident.New[ident.ObjectID]()
 	a, b := ident.New[ident.ClientID](), ident.New[ident.ClientID]()
-	if token.PairwiseSubject(tenant, oid, a) != token.PairwiseSubject(tenant, oid, a) || token.PairwiseSubject(tenant, oid, a) == token.PairwiseSubject(tenant, oid, b) {
+	first, again, other := token.PairwiseSubject(tenant, oid, a), token.PairwiseSubject(tenant, oid, a), token.PairwiseSubject(tenant, oid, b)
+	if first != again || first == other {
 		t.Error("the subject must be stable at one application and differ between two")
 	}
 }

@@ -95,7 +95,7 @@ func (k Keys) carryOut(ctx context.Context, create bool) error {
 			if err := tx.PutSigningKey(p, sealed); err != nil {
 				return err
 			}
-			k.Log.InfoContext(ctx, "signing key superseded", "kid", p.KID, "retires_at", p.RetiresAt)
+			k.Log.InfoContext(ctx, "signing key superseded", "kid", p.KID, "retiresAt", p.RetiresAt)
 		}
 		for _, kid := range plan.Retire {
 			if err := tx.DeleteSigningKey(kid); err != nil {

@@ -129,7 +129,7 @@ func TestInstanceDiscovery(t *testing.T) {
 func TestUserRealm(t *testing.T) {
 	s := logintest.Start(t)
 	known, nobody := s.Get("/common/userrealm/alice@contoso.test?api-version=1.0"), s.Get("/common/UserRealm/Nobody@Contoso.test?api-version=1.0")
-	if strings.ToLower(nobody.Text) != strings.ToLower(known.Text) {
+	if !strings.EqualFold(nobody.Text, known.Text) {
 		t.Errorf("the answer tells who exists: %s, %s", known.Text, nobody.Text)
 	}
 	if known.Str(t, "account_type") != "Managed" || known.Str(t, "domain_name") != "contoso.test" || known.Str(t, "cloud_instance_name") == "" ||

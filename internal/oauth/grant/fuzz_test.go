@@ -91,7 +91,7 @@ func FuzzScope(f *testing.F) {
 		}
 		// Written out and sorted, it is what came in, once the short forms of Graph's scopes are written out too.
 		var in []string
-		for _, part := range strings.Fields(text) {
+		for part := range strings.FieldsSeq(text) {
 			if !slices.Contains(words, part) && !strings.Contains(part, "/") {
 				part = directory.MicrosoftGraph().String() + "/" + part
 			}

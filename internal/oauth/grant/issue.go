@@ -1,9 +1,10 @@
 package grant
 
 import (
+	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,7 +85,9 @@ func (h Handler) accessLife() time.Duration {
 	if h.AccessLife > 0 {
 		return h.AccessLife.Truncate(time.Second)
 	}
-	return time.Hour + rand.N(15*time.Minute).Truncate(time.Second)
+	var b [2]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return time.Hour + time.Duration(binary.BigEndian.Uint16(b[:])%(15*60))*time.Second
 }
 
 // common are the claims of every access token.

@@ -2,10 +2,10 @@ package grant
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
-	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/oauth"
 	"github.com/keyreeve/keyreeve/internal/proof"
@@ -29,7 +29,7 @@ func (h Handler) preparePassword(ctx context.Context, req *request) error {
 		_, domain, _ := strings.Cut(strings.TrimSpace(name), "@")
 		tenant, _ = h.World.TenantByDomain(domain)
 	}
-	if !tenant.ID.IsZero() && !mayUsePassword(tenant, req.client) {
+	if !tenant.ID.IsZero() && !slices.Contains(tenant.PasswordGrantClients, req.client.id) {
 		return oauth.PasswordGrantOff(req.client.id.String())
 	}
 	req.origin.Method = "password grant"
@@ -40,15 +40,6 @@ func (h Handler) preparePassword(ctx context.Context, req *request) error {
 		return oauth.PasswordExpired()
 	}
 	return nil
-}
-
-func mayUsePassword(t directory.Tenant, c client) bool {
-	for _, id := range t.PasswordGrantClients {
-		if id == c.id {
-			return true
-		}
-	}
-	return false
 }
 
 func (h Handler) redeemPassword(tx *store.Tx, req *request) (subject, error) {

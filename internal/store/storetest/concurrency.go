@@ -43,7 +43,7 @@ func roleOf(b *bench) rbac.RoleDefinition {
 // a lock, revisions have no gap, and a reader never sees half of one.
 func hammer(t *testing.T, s *suite) {
 	b := s.bench(t, store.Options{})
-	const writers, readers, each = 16, 8, 40
+	const writers, readers, each = 16, 4, 20
 	first := b.db.Head()
 	var seen []feed.Revision
 	if err := b.db.Follow(context.Background(), func(c feed.Change) { seen = append(seen, c.Revision) }); err != nil {

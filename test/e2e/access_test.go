@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyreeve/keyreeve/test/harness"
+)
+
+const forbidden = "Error from server (Forbidden): nodes is forbidden: User "
+
+// TestRevocation walks the ways in which access ends, each on a real API server with the credential still at hand, and
+// measures how long after the acknowledged write the next request is refused.
+func TestRevocation(t *testing.T) {
+	k := harness.Up(t)
+	p := signIn(t, k)
+	me := p.az("ad", "signed-in-user", "show", "--query", "id", "-o", "tsv")
+	outer := p.az("ad", "group", "create", "--display-name", "outer", "--mail-nickname", "outer", "--query", "id", "-o", "tsv")
+	inner := p.az("ad", "group", "create", "--display-name", "inner", "--mail-nickname", "inner", "--query", "id", "-o", "tsv")
+	p.az("ad", "group", "member", "add", "-g", "outer", "--member-id", inner)
+	p.az("ad", "group", "member", "add", "-g", "inner", "--member-id", me)
+	p.cluster("c1", "--enable-aad", "--aad-admin-group-object-ids", outer)
+	p.az("aks", "get-credentials", "-g", "rg", "-n", "c1", "--overwrite-existing")
+
+	// The user's own token, used as it is: nothing is fetched anew.
+	token := p.az("account", "get-access-token", "--resource", "6dae42f8-4368-4678-94ff-3960e28e3630", "--query", "accessToken", "-o", "tsv")
+	get := func(args ...string) (string, bool) {
+		return p.tryKubectl(append([]string{"--context", "c1-token", "get", "nodes", "-o", "name"}, args...)...)
+	}
+	p.kubectl("config", "set-credentials", "by-token", "--token", token)
+	p.kubectl("config", "set-context", "c1-token", "--cluster", "c1", "--user", "by-token")
+	mustGet := func(when string) {
+		t.Helper()
+		if out, ok := get(); !ok {
+			t.Fatalf("%s: %s", when, out)
+		}
+	}
+	refused := func(what, want string) {
+		t.Helper()
+		start := time.Now()
+		out, ok := get()
+		for ok && time.Since(start) < time.Second {
+			out, ok = get()
+		}
+		if ok || !strings.Contains(out, want) {
+			t.Errorf("%s: a second later: %s", what, out)
+		}
+	}
+	mustGet("a member of a nested admin group")
+	if out, ok := p.tryKubectl("--context", "c1-token", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.uid} {.status.userInfo.groups}"); !ok ||
+		!strings.HasPrefix(out, k.Admin.UserPrincipalName+" "+me) || !strings.Contains(out, outer) || !strings.Contains(out, inner) {
+		t.Errorf("whoami: %s", out)
+	}
+
+	p.az("ad", "group", "member", "remove", "-g", "inner", "--member-id", me)
+	refused("membership removed", forbidden)
+	p.az("ad", "group", "member", "add", "-g", "inner", "--member-id", me)
+	mustGet("membership back")
+
+	p.az("ad", "group", "delete", "-g", "inner")
+	refused("group deleted", forbidden)
+	p.az("ad", "group", "member", "add", "-g", "outer", "--member-id", me)
+	mustGet("direct member")
+
+	graph := lookup(p.env, "KEYREEVE_GRAPH_URL")
+	p.az("rest", "--method", "post", "--url", graph+"/v1.0/me/revokeSignInSessions")
+	refused("sessions revoked", "Unauthorized")
+	if _, _, status := harness.Run(t, p.env, "clients/az", "group", "list"); status == 0 {
+		t.Error("ARM takes a token from before the sessions were revoked")
+	}
+}
+
+// TestAdminCertificates: each is a person's own and can be taken back alone; rotation ends all of them, and the service
+// accounts' tokens too.
+func TestAdminCertificates(t *testing.T) {
+	k := harness.Up(t)
+	p := signIn(t, k)
+	p.cluster("c1")
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	for _, file := range []string{first, second} {
+		p.az("aks", "get-credentials", "-g", "rg", "-n", "c1", "--admin", "--file", file)
+	}
+	works := func(file string) (string, bool) { return p.tryKubectl("--kubeconfig", file, "get", "nodes", "-o", "name") }
+	id := p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "id", "-o", "tsv")
+	var list struct {
+		Value []struct {
+			Name       string `json:"name"`
+			Properties struct {
+				Status string `json:"status"`
+			} `json:"properties"`
+		} `json:"value"`
+	}
+	certificates := func() {
+		t.Helper()
+		list.Value = nil
+		out := p.az("rest", "--method", "get", "--url", id+"/keyreeveCertificates?api-version=2024-05-01")
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificates()
+	if len(list.Value) != 3 { // p.cluster took one as well
+		t.Fatalf("%d certificates on record, want 3", len(list.Value))
+	}
+	// Which one is the second file's?
+	revoke := ""
+	for _, c := range list.Value {
+		if c.Name == fingerprint(t, second) {
+			revoke = c.Name
+		}
+	}
+	if revoke == "" {
+		t.Fatal("the certificate of a kubeconfig is not on record")
+	}
+	p.az("rest", "--method", "post", "--url", id+"/keyreeveCertificates/"+revoke+"/revoke?api-version=2024-05-01")
+	if out, ok := works(second); ok || !strings.Contains(out, forbidden) {
+		t.Errorf("a revoked certificate: %s", out)
+	}
+	if out, ok := works(first); !ok {
+		t.Errorf("the other certificate: %s", out)
+	}
+
+	// A certificate cannot be used to become another person of the directory, and is nobody's name.
+	if out, ok := p.tryKubectl("--kubeconfig", first, "auth", "whoami", "-o", "jsonpath={.status.userInfo.groups}"); !ok || strings.Contains(out, "system:masters") {
+		t.Errorf("groups of an admin certificate: %s", out)
+	}
+
+	p.kubectl("--kubeconfig", first, "create", "serviceaccount", "robot")
+	old := p.kubectl("--kubeconfig", first, "create", "token", "robot", "--duration", "2h")
+	server := p.kubectl("--kubeconfig", first, "config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.server}")
+	p.az("aks", "rotate-certs", "-g", "rg", "-n", "c1", "--yes")
+	if out, ok := works(first); ok || !strings.Contains(out, "certificate signed by unknown authority") {
+		t.Errorf("a kubeconfig from before the rotation: %s", out)
+	}
+	p.az("aks", "get-credentials", "-g", "rg", "-n", "c1", "--admin", "--overwrite-existing", "--file", second)
+	if out, ok := works(second); !ok {
+		t.Fatalf("a kubeconfig from after the rotation: %s", out)
+	}
+	ca := filepath.Join(dir, "ca.crt")
+	data := p.kubectl("--kubeconfig", second, "config", "view", "--raw", "-o", "go-template={{range .clusters}}{{index .cluster \"certificate-authority-data\" | base64decode}}{{end}}")
+	if err := os.WriteFile(ca, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	robot := p.with("KUBECONFIG", "/dev/null")
+	if out, ok := robot.tryKubectl("auth", "whoami", "--server", server, "--certificate-authority", ca, "--token", old); ok || !strings.Contains(out, "Unauthorized") {
+		t.Errorf("a service account's token from before the rotation: %s", out)
+	}
+	fresh := p.kubectl("--kubeconfig", second, "create", "token", "robot")
+	if out, ok := robot.tryKubectl("auth", "whoami", "--server", server, "--certificate-authority", ca, "--token", fresh); !ok {
+		t.Errorf("a service account's new token: %s", out)
+	}
+}
