@@ -383,3 +383,39 @@ func BenchmarkClusterRBAC(b *testing.B) {
 		}
 	})
 }
+
+// TestEditsAreApart makes two edits of one set: neither shows in the other, nor in the set.
+func TestEditsAreApart(t *testing.T) {
+	bind := func(ns, name, role string) *Binding {
+		return &Binding{Namespace: ns, Name: name, RoleRef: RoleRef{KindClusterRole, role}, Subjects: []Subject{{Kind: KindUser, Name: "u"}}}
+	}
+	may := func(c *ClusterRBAC, verb, ns string) bool {
+		return c.Decide(KubeRequest{Verb: verb, Resource: "pods", Namespace: ns}, KubeUser{Name: "u"}).Allowed
+	}
+	for _, ns := range []string{"", "a"} {
+		// As many bindings as leave room behind a slice that grew by doubling, so that a shared one would be written to twice.
+		for n := range 6 {
+			e := NewClusterRBAC().Edit()
+			for _, r := range []string{"get", "list", "watch"} {
+				e.PutRole(&KubeRole{Name: r, Rules: []PolicyRule{{Verbs: []string{r}, APIGroups: []string{""}, Resources: []string{"pods"}}}})
+			}
+			base := e.Done()
+			for i := range n {
+				e := base.Edit()
+				e.PutBinding(bind(ns, fmt.Sprint("b", i), "watch"))
+				base = e.Done()
+			}
+			left, right, other := base.Edit(), base.Edit(), base.Edit()
+			left.PutBinding(bind(ns, "new", "get"))
+			right.PutBinding(bind(ns, "new", "list"))
+			other.PutBinding(bind("z", "new", "get"))
+			l, r, o := left.Done(), right.Done(), other.Done()
+			if !may(l, "get", "a") || may(l, "list", "a") || !may(r, "list", "a") || may(r, "get", "a") {
+				t.Errorf("namespace %q, %d bindings: two edits run into one another", ns, n)
+			}
+			if may(base, "get", "a") || may(base, "list", "a") || may(base, "get", "z") || may(r, "get", "z") || !may(o, "get", "z") {
+				t.Errorf("namespace %q, %d bindings: an edit shows elsewhere", ns, n)
+			}
+		}
+	}
+}
