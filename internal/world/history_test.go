@@ -183,7 +183,9 @@ func describe(w *world.World) map[string]any {
 			put(fmt.Sprint("uri", tn, n), a, ok)
 			var roles []string
 			for _, r := range w.RoleDefinitions(tid(tn)) {
-				roles = append(roles, fmt.Sprint(r))
+				if r.Type == rbac.CustomRole {
+					roles = append(roles, fmt.Sprint(r))
+				}
 			}
 			out[fmt.Sprint("roles", tn)] = roles
 		}
@@ -244,8 +246,8 @@ func newWorld(t interface{ Fatal(...any) }) *world.World {
 	return w
 }
 
-// TestWorldEqualsSnapshot writes random histories. After each commit, the world that has followed from the start, and
-// was asked on the way, equals a new one made of a snapshot, and groups are what the store's memberships close to.
+// TestWorldEqualsSnapshot writes random histories. At any point, the world that has followed from the start, and was
+// asked on the way, equals a new one made of a snapshot; and groups are what the store's memberships close to.
 func TestWorldEqualsSnapshot(t *testing.T) {
 	ctx := context.Background()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -265,7 +267,8 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 		if _, err := db.Update(ctx, populate); err != nil {
 			rt.Fatal(err)
 		}
-		for range rapid.IntRange(1, 8).Draw(rt, "commits") {
+		commits := rapid.IntRange(1, 8).Draw(rt, "commits")
+		for c := range commits {
 			if _, err := db.Update(ctx, func(tx *store.Tx) error {
 				for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 					_ = step(rt, tx) // refused or not: both are history
@@ -273,6 +276,12 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 				return nil
 			}); err != nil {
 				rt.Fatal(err)
+			}
+			if err := db.View(ctx, func(tx *store.Tx) error { return checkGroups(rt, tx, follow) }); err != nil {
+				rt.Fatal(err)
+			}
+			if c < commits-1 && !rapid.Bool().Draw(rt, "compare") {
+				continue
 			}
 			snap, err := db.Snapshot(ctx)
 			if err != nil {
@@ -284,9 +293,6 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 			}
 			if diff := cmp.Diff(describe(fresh), describe(follow)); diff != "" {
 				rt.Fatalf("-snapshot +followed:\n%s", diff)
-			}
-			if err := db.View(ctx, func(tx *store.Tx) error { return checkGroups(rt, tx, follow) }); err != nil {
-				rt.Fatal(err)
 			}
 		}
 	})
