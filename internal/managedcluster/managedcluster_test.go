@@ -127,8 +127,10 @@ func TestTransitions(t *testing.T) {
 		{name: "managed, legacy", from: managed, to: legacy, code: change, target: "aadProfile.managed", text: fixed},
 		{name: "managed, false", from: managed, to: `{"managed":false}`, code: change, target: "aadProfile.managed", text: fixed},
 		{name: "groups kept", from: managed, to: `{"managed":true}`, want: &AAD{Managed: true, AdminGroups: groups, Tenant: homeID}},
-		{name: "groups changed", from: managed, to: `{"managed":true,"adminGroupObjectIDs":["` + guidB + `","` + guidA + `","` + guidB + `"]}`,
-			want: &AAD{Managed: true, AdminGroups: []ident.ObjectID{b, a}, Tenant: homeID}},
+		{
+			name: "groups changed", from: managed, to: `{"managed":true,"adminGroupObjectIDs":["` + guidB + `","` + guidA + `","` + guidB + `"]}`,
+			want: &AAD{Managed: true, AdminGroups: []ident.ObjectID{b, a}, Tenant: homeID},
+		},
 		{name: "groups emptied", from: managed, to: `{"managed":true,"adminGroupObjectIDs":[]}`, want: &AAD{Managed: true, Tenant: homeID}},
 		{name: "groups set to null", from: managed, to: `{"managed":true,"adminGroupObjectIDs":null}`, want: &AAD{Managed: true, Tenant: homeID}},
 		{name: "Azure RBAC on", from: managed, to: rbacOn, want: &AAD{Managed: true, AdminGroups: groups, EnableAzureRBAC: &yes, Tenant: homeID}},
@@ -234,8 +236,11 @@ func TestLocalAccounts(t *testing.T) {
 		off           bool
 		toOff, toOff2 bool
 	}{
-		{`{}`, 0, false, false, false}, {`{"disableLocalAccounts":true}`, 1, true, true, false}, {`{}`, 1, true, false, false},
-		{`{"disableLocalAccounts":false}`, 1, false, false, true}, {`{"disableLocalAccounts":true}`, 2, true, true, false},
+		{`{}`, 0, false, false, false},
+		{`{"disableLocalAccounts":true}`, 1, true, true, false},
+		{`{}`, 1, true, false, false},
+		{`{"disableLocalAccounts":false}`, 1, false, false, true},
+		{`{"disableLocalAccounts":true}`, 2, true, true, false},
 	} {
 		next, change, err := tryUpdate(c, put(t, step.say))
 		if err != nil {
@@ -605,7 +610,8 @@ func drawPools(rt *rapid.T) []any {
 // sameAgain puts back what a GET shows and compares.
 func sameAgain(t interface {
 	Fatalf(format string, args ...any)
-}, c Cluster) {
+}, c Cluster,
+) {
 	shown := c.Render("2025-03-01")
 	again, change, err := tryUpdate(c, string(shown))
 	if err != nil {

@@ -1,7 +1,6 @@
 package world_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -40,12 +39,15 @@ func cid(n int) ident.ClusterID { return ident.Derive[ident.ClusterID]("world", 
 func rid(n int) ident.RoleDefinitionID {
 	return ident.Derive[ident.RoleDefinitionID]("world", fmt.Sprint(n))
 }
+
 func aid(n int) ident.RoleAssignmentID {
 	return ident.Derive[ident.RoleAssignmentID]("world", fmt.Sprint(n))
 }
+
 func drole(n int) ident.DirectoryRoleID {
 	return ident.Derive[ident.DirectoryRoleID]("world", fmt.Sprint(n))
 }
+
 func subID(n int) ident.SubscriptionID {
 	return ident.Derive[ident.SubscriptionID]("world", fmt.Sprint(n))
 }
@@ -249,7 +251,7 @@ func newWorld(t interface{ Fatal(...any) }) *world.World {
 // TestWorldEqualsSnapshot writes random histories. At any point, the world that has followed from the start, and was
 // asked on the way, equals a new one made of a snapshot; and groups are what the store's memberships close to.
 func TestWorldEqualsSnapshot(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
 		db, err := store.Open(ctx, store.Options{Path: filepath.Join(t.TempDir(), "h.db"), Now: epoch})
 		if err != nil {

@@ -627,6 +627,39 @@ func TestDeleteGroup(t *testing.T) {
 	}
 }
 
+// TestContents holds what other rooms learn of a group's clusters.
+func TestContents(t *testing.T) {
+	r := newRig(t)
+	c := r.create(body(t, entra))
+	list := r.Do("GET", groupPath+"/resources", armtest.Owner, "").Want(200, "")
+	for _, want := range []string{`"id":"` + c.ResourceID() + `"`, `"type":"Microsoft.ContainerService/managedClusters"`, `"tags":{"team":"a"}`, `"name":"Base"`} {
+		if !strings.Contains(list.Body, want) {
+			t.Errorf("no %s in %s", want, list.Body)
+		}
+	}
+	err := r.DB.View(t.Context(), func(tx *store.Tx) error {
+		for _, tt := range []struct {
+			id            string
+			exists, known bool
+		}{
+			{path, true, true}, {path + "/namespaces/ns1", true, true}, {path + "2", false, true}, {strings.ToUpper(path), true, true},
+			{groupPath + "/providers/Microsoft.Network/virtualNetworks/v", false, false},
+		} {
+			id, err := ident.ParseResourceID(tt.id)
+			if err != nil {
+				return err
+			}
+			if exists, known, err := r.h.Exists(tx, id); exists != tt.exists || known != tt.known || err != nil {
+				t.Errorf("%s: %v, %v, %v", tt.id, exists, known, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEndpoints gives every cluster an address of its own, and says so when there is none left.
 func TestEndpoints(t *testing.T) {
 	r := newRig(t)
