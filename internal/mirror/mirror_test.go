@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -35,7 +34,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{
 		t: t, id: ident.New[ident.ClusterID](), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), moved: make(chan struct{}),
 	}
-	f.Set = &Set{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: f.clock, changed: f.signal}
+	f.Set = &Set{Log: slog.New(slog.DiscardHandler), Now: f.clock, changed: f.signal}
 	t.Cleanup(f.Close)
 	return f
 }

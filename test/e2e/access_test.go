@@ -85,7 +85,9 @@ func TestAdminCertificates(t *testing.T) {
 	for _, file := range []string{first, second} {
 		p.az("aks", "get-credentials", "-g", "rg", "-n", "c1", "--admin", "--file", file)
 	}
-	works := func(file string) (string, bool) { return p.tryKubectl("--kubeconfig", file, "get", "nodes", "-o", "name") }
+	works := func(file string) (string, bool) {
+		return p.tryKubectl("--kubeconfig", file, "get", "nodes", "-o", "name")
+	}
 	id := p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "id", "-o", "tsv")
 	var list struct {
 		Value []struct {

@@ -64,11 +64,13 @@ func (p person) cluster(name string, args ...string) {
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
 	for !holds() {
 		if time.Since(start) > limit {
 			t.Fatalf("%s: not within %s", what, limit)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-again.C
 	}
 	return time.Since(start)
 }
