@@ -76,7 +76,7 @@ func eventually(t *testing.T, limit time.Duration, what string, holds func() boo
 }
 
 // localkubes returns the process ids of a Keyreeve's clusters.
-func localkubes(t *testing.T, k *harness.Keyreeve) []int {
+func localkubes(t testing.TB, k *harness.Keyreeve) []int {
 	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
