@@ -77,6 +77,48 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// TestDisabledUser: a person whose account is disabled is refused with the token at hand, by the API server and by ARM.
+func TestDisabledUser(t *testing.T) {
+	k := harness.Up(t)
+	p := signIn(t, k)
+	const password = "Silver-Lantern-7-Orchard"
+	bob := p.az("ad", "user", "create", "--display-name", "Bob", "--user-principal-name", "bob@keyreeve.test", "--password", password, "--query", "id", "-o", "tsv")
+	group := p.az("ad", "group", "create", "--display-name", "admins", "--mail-nickname", "admins", "--query", "id", "-o", "tsv")
+	p.az("ad", "group", "member", "add", "-g", "admins", "--member-id", bob)
+	p.cluster("c1", "--enable-aad", "--aad-admin-group-object-ids", group)
+	id := p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "id", "-o", "tsv")
+	p.az("role", "assignment", "create", "--assignee", bob, "--role", "Reader", "--scope", id, "-o", "none")
+
+	home := t.TempDir()
+	b := person{t, k, append(k.Env(home), "AZURE_CONFIG_DIR="+filepath.Join(home, "azure"))}
+	if err := os.CopyFS(filepath.Join(home, "azure"), os.DirFS(filepath.Join(k.Data.Environment(), "azure"))); err != nil {
+		t.Fatal(err)
+	}
+	b.az("logout")
+	b.az("login", "-u", "bob@keyreeve.test", "-p", password, "-o", "none")
+	b.az("aks", "show", "-g", "rg", "-n", "c1", "-o", "none")
+	token := b.az("account", "get-access-token", "--resource", "6dae42f8-4368-4678-94ff-3960e28e3630", "--query", "accessToken", "-o", "tsv")
+	p.kubectl("config", "set-credentials", "bob", "--token", token)
+	get := func() (string, bool) { return p.tryKubectl("get", "nodes", "-o", "name", "--user", "bob") }
+	if out, ok := get(); !ok {
+		t.Fatal(out)
+	}
+	p.az("ad", "user", "update", "--id", bob, "--account-enabled", "false")
+	start := time.Now()
+	out, ok := get()
+	for ok && time.Since(start) < time.Second {
+		out, ok = get()
+	}
+	if ok || !strings.Contains(out, "Unauthorized") && !strings.Contains(out, "the account is disabled") {
+		t.Errorf("the API server, a second later: %s", out)
+	}
+	if stdout, stderr, status := harness.Run(t, b.env, "clients/az", "aks", "show", "-g", "rg", "-n", "c1"); status == 0 {
+		t.Errorf("ARM: %s%s", stdout, stderr)
+	}
+	p.az("ad", "user", "update", "--id", bob, "--account-enabled", "true")
+	eventually(t, 2*time.Second, "the account is enabled and its token good again", func() bool { _, ok := get(); return ok })
+}
+
 // TestAdminCertificates: each is a person's own and can be taken back alone; rotation ends all of them, and the service
 // accounts' tokens too.
 func TestAdminCertificates(t *testing.T) {
