@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,8 +60,33 @@ func TestRevocation(t *testing.T) {
 		t.Errorf("whoami: %s", out)
 	}
 
+	// An open watch, which Kubernetes authorized once at its start, ends too.
+	ended := make(chan time.Time, 1)
+	watching, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		cmd := exec.CommandContext(watching, harness.Program(t, "clients/kubectl"), "--context", "c1-token", "get", "--raw", "/api/v1/namespaces?watch=1&timeoutSeconds=600")
+		cmd.Env = p.env
+		_ = cmd.Run() // how it ends does not matter, when does
+		ended <- time.Now()
+	}()
+	eventually(t, 10*time.Second, "a watch is open", func() bool {
+		return strings.Contains(k.All(), "verb=watch resource=namespaces")
+	})
+	select {
+	case <-ended:
+		t.Fatal("the watch ended by itself")
+	case <-time.After(2 * time.Second): // some rounds of asking again
+	}
 	p.az("ad", "group", "member", "remove", "-g", "inner", "--member-id", me)
+	removed := time.Now()
 	refused("membership removed", forbidden)
+	select {
+	case at := <-ended:
+		t.Logf("an open watch: ended %s after the command", at.Sub(removed).Round(time.Millisecond))
+	case <-time.After(time.Second):
+		t.Error("an open watch goes on a second after its right has ended")
+	}
 	p.az("ad", "group", "member", "add", "-g", "inner", "--member-id", me)
 	mustGet("membership back")
 
