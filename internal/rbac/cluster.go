@@ -86,20 +86,19 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 			azure = false
 		}
 	}
-	for w := (Walk{Principal: ask.Principal}); ; {
-		h, next, ok := facts.Next(w)
+	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+		group, grants, ok := w.next()
 		if !ok {
 			break
 		}
-		if h.ID != ask.Principal && slices.Contains(rules.AdminGroups, h.ID) {
-			return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByAdminGroup, Holder: h.ID}}
+		if group != nil && len(rules.AdminGroups) > 0 && slices.Contains(rules.AdminGroups, *group) {
+			return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByAdminGroup, Holder: *group}}
 		}
 		if azure {
-			if g, _ := h.Grants.first(&q, 0); g != nil {
-				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByRole, Holder: h.ID, Grant: g}}
+			if g, _ := grants.first(&q, 0); g != nil {
+				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByRole, Holder: g.Assignment.PrincipalID, Grant: g}}
 			}
 		}
-		w = next
 	}
 	if q.clusterAdmin {
 		out.Why = whyProtected
@@ -130,28 +129,31 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (Walk{Principal: ask.Principal}); ; {
-		h, next, ok := facts.Next(w)
+	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+		group, grants, ok := w.next()
 		if !ok {
 			break
 		}
-		w = next
-		if seen[h.ID] {
+		id := ask.Principal
+		if group != nil {
+			id = *group
+		}
+		if seen[id] {
 			continue
 		}
-		seen[h.ID] = true
-		if h.ID != ask.Principal && slices.Contains(rules.AdminGroups, h.ID) {
-			ways = append(ways, Way{Kind: ByAdminGroup, Holder: h.ID})
+		seen[id] = true
+		if group != nil && slices.Contains(rules.AdminGroups, id) {
+			ways = append(ways, Way{Kind: ByAdminGroup, Holder: id})
 		}
 		for i := 0; azure; i++ {
 			var g *Grant
-			if g, i = h.Grants.first(&q, i); g == nil {
+			if g, i = grants.first(&q, i); g == nil {
 				break
 			}
-			ways = append(ways, Way{Kind: ByRole, Holder: h.ID, Grant: g})
+			ways = append(ways, Way{Kind: ByRole, Holder: id, Grant: g})
 		}
 		if rules.Own != nil && !q.clusterAdmin {
-			ways = rules.Own.ways(ways, ask, h.ID)
+			ways = rules.Own.ways(ways, ask, id)
 		}
 	}
 	if rules.Own != nil && !q.clusterAdmin {
@@ -231,17 +233,16 @@ func (c *ClusterRBAC) way(ask *ClusterAsk, facts Facts) (Way, bool) {
 	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: userSubject, name: ask.Name})); b != nil {
 		return Way{Kind: ByBinding, Holder: ask.Principal, Binding: b, Subject: subjectOfUser(b, ask.Name)}, true
 	}
-	for w := (Walk{Principal: ask.Principal}); ; {
-		h, next, ok := facts.Next(w)
+	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+		group, _, ok := w.next()
 		if !ok {
 			break
 		}
-		if h.ID != ask.Principal {
-			if b := c.allows(&ask.Request, c.ids.get(h.ID)); b != nil {
-				return Way{Kind: ByBinding, Holder: h.ID, Binding: b, Subject: Subject{Kind: KindGroup, Name: h.ID.String()}}, true
+		if group != nil {
+			if b := c.allows(&ask.Request, c.ids.get(*group)); b != nil {
+				return Way{Kind: ByBinding, Holder: *group, Binding: b, Subject: Subject{Kind: KindGroup, Name: group.String()}}, true
 			}
 		}
-		w = next
 	}
 	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})); b != nil {
 		return Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}}, true

@@ -17,27 +17,44 @@ type Request struct {
 	Scope string
 }
 
-// Facts are what a decision is made from. All of it is in memory.
+// Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
 type Facts interface {
-	// Next goes one step along a principal and every group that it is in, directly or by nesting; some may come twice.
-	// A Walk begins with the principal alone set.
-	Next(Walk) (Holder, Walk, bool)
-	// Denials returns the deny assignments. They must not be changed.
+	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
+	Principal(ident.ObjectID) (*Grants, []GroupRef)
+	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting.
+	Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef)
+	// Denials returns the deny assignments.
 	Denials() []*Denial
 }
 
-// Holder is a principal or group on a walk, with what is assigned to it.
-type Holder struct {
-	ID     ident.ObjectID
-	Grants *Grants
+// GroupRef is a group as the Facts number it.
+type GroupRef uint32
+
+// walk goes along a principal and every group that it is in; some may come twice.
+type walk struct {
+	facts         Facts
+	principal     ident.ObjectID
+	begun         bool
+	direct, above []GroupRef
 }
 
-// Walk is a place on a walk. It is a value, so that walking takes no memory; what its fields but the first mean is the
-// Facts' own.
-type Walk struct {
-	Principal     ident.ObjectID
-	I, J          int
-	Direct, Above []uint32
+// next returns the next holder: nil for the principal itself, which comes first.
+func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
+	switch {
+	case !w.begun:
+		w.begun = true
+		grants, w.direct = w.facts.Principal(w.principal)
+		return nil, grants, true
+	case len(w.above) > 0:
+		group, grants, _ = w.facts.Group(w.above[0])
+		w.above = w.above[1:]
+		return group, grants, true
+	case len(w.direct) > 0:
+		group, grants, w.above = w.facts.Group(w.direct[0])
+		w.direct = w.direct[1:]
+		return group, grants, true
+	}
+	return nil, nil, false
 }
 
 // Verdict is the outcome of a decision. The zero Verdict is Unknown, so that a forgotten one allows nothing.
@@ -114,15 +131,15 @@ type query struct {
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := Walk{Principal: principal}
+	w := walk{facts: facts, principal: principal}
 	for {
-		h, next, ok := facts.Next(w)
+		_, grants, ok := w.next()
 		if !ok {
 			return found
 		}
 		for i := 0; ; i++ {
 			var g *Grant
-			if g, i = h.Grants.first(q, i); g == nil {
+			if g, i = grants.first(q, i); g == nil {
 				break
 			}
 			if !all {
@@ -130,7 +147,6 @@ func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 			}
 			found = addGrant(found, g)
 		}
-		w = next
 	}
 }
 

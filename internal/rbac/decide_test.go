@@ -16,12 +16,12 @@ import (
 // oneHolder are facts in which whoever is asked about holds one grant.
 type oneHolder struct{ g *Grant }
 
-func (o oneHolder) Next(w Walk) (Holder, Walk, bool) {
-	next := w
-	next.I++
+func (o oneHolder) Principal(ident.ObjectID) (*Grants, []GroupRef) {
 	var none *Grants
-	return Holder{ID: w.Principal, Grants: none.With(o.g)}, next, w.I == 0
+	return none.With(o.g), nil
 }
+
+func (oneHolder) Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef) { return nil, nil, nil }
 
 func (oneHolder) Denials() []*Denial { return nil }
 
@@ -29,28 +29,42 @@ func (oneHolder) Denials() []*Denial { return nil }
 type table struct {
 	groups  map[ident.ObjectID][]ident.ObjectID
 	grants  map[ident.ObjectID]*Grants
+	refs    map[ident.ObjectID][]GroupRef
+	ids     *[256]ident.ObjectID
 	denials []*Denial
 }
 
 // newTable puts down who holds which grants.
 func newTable(groups map[ident.ObjectID][]ident.ObjectID, grants ...*Grant) table {
-	f := table{groups: groups, grants: map[ident.ObjectID]*Grants{}}
+	f := table{groups: groups, grants: map[ident.ObjectID]*Grants{}, refs: map[ident.ObjectID][]GroupRef{}, ids: new([256]ident.ObjectID)}
+	for i := range f.ids {
+		f.ids[i] = oid(byte(i))
+	}
 	for _, g := range grants {
 		f.grants[g.Assignment.PrincipalID] = f.grants[g.Assignment.PrincipalID].With(g)
 	}
 	return f
 }
 
-func (f table) Next(w Walk) (Holder, Walk, bool) {
-	id, groups, next := w.Principal, f.groups[w.Principal], w
-	next.I++
-	if w.I > 0 {
-		if w.I > len(groups) {
-			return Holder{}, w, false
-		}
-		id = groups[w.I-1]
+// Groups are numbered by the last byte of their ids.
+func (f table) Principal(id ident.ObjectID) (*Grants, []GroupRef) {
+	var refs [32]GroupRef
+	groups := f.groups[id]
+	for i, g := range groups {
+		refs[i] = GroupRef(g[15])
 	}
-	return Holder{ID: id, Grants: f.grants[id]}, next, true
+	if len(groups) == 0 {
+		return f.grants[id], nil
+	}
+	if f.refs[id] == nil {
+		f.refs[id] = slices.Clone(refs[:len(groups)])
+	}
+	return f.grants[id], f.refs[id]
+}
+
+func (f table) Group(r GroupRef) (*ident.ObjectID, *Grants, []GroupRef) {
+	id := &f.ids[r]
+	return id, f.grants[*id], nil
 }
 
 func (f table) Denials() []*Denial { return f.denials }

@@ -62,16 +62,19 @@ func (d *Denial) takes(q *query) bool {
 
 func (d *Denial) about(principal ident.ObjectID, facts Facts) bool {
 	in := slices.Contains(d.Assignment.Principals, ident.ObjectID{})
-	w := Walk{Principal: principal}
+	w := walk{facts: facts, principal: principal}
 	for {
-		h, next, ok := facts.Next(w)
+		group, _, ok := w.next()
 		if !ok {
 			return in
 		}
-		if slices.Contains(d.Assignment.Excluded, h.ID) {
+		id := principal
+		if group != nil {
+			id = *group
+		}
+		if slices.Contains(d.Assignment.Excluded, id) {
 			return false
 		}
-		in = in || slices.Contains(d.Assignment.Principals, h.ID)
-		w = next
+		in = in || slices.Contains(d.Assignment.Principals, id)
 	}
 }
