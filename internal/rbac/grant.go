@@ -3,6 +3,7 @@ package rbac
 import (
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -28,17 +29,15 @@ type Grant struct {
 	self       [1]*Grant  // what a decision by this grant names; made once, so that an allow takes no memory
 }
 
-// NewGrant makes an assignment ready for decisions. With a condition that cannot be read, it grants nothing.
+// NewGrant makes an assignment ready for decisions. With a condition that cannot be read, it grants nothing. A nil role is one
+// that is not defined; such a grant must not be put among Grants.
 func NewGrant(a Assignment, r *Role) *Grant {
 	g := &Grant{
 		Assignment: Held{
-			ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
+			ID: a.ID, Scope: shared(a.Scope), RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
 			Tenant: a.Tenant, Condition: a.Condition,
 		},
-		Role: r, key: scopeKey(a.Scope),
-	}
-	if g.key == a.Scope {
-		g.key = a.Scope // one text for both
+		Role: r, key: shared(scopeKey(a.Scope)),
 	}
 	if a.Condition != "" || a.ConditionVersion != "" {
 		c, err := ParseCondition(a.Condition)
@@ -46,6 +45,17 @@ func NewGrant(a Assignment, r *Role) *Grant {
 	}
 	g.self[0] = g
 	return g
+}
+
+// shared makes equal texts one: a million assignments are at some thousands of scopes.
+func shared(s string) string { return unique.Make(s).Value() }
+
+// Regrant is the same assignment with its role as it is now; nil for a role that is not defined.
+func Regrant(g *Grant, r *Role) *Grant {
+	next := *g
+	next.Role = r
+	next.self[0] = &next
+	return &next
 }
 
 // Void reports whether the grant grants nothing because its condition cannot be read.
