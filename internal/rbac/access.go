@@ -160,7 +160,7 @@ func WouldGrant(req KubeRequest, rules *ClusterRules, roles []*Role) []*Role {
 	ask := ClusterAsk{Request: req}
 	var buf queryBuffers
 	q, ok := kubeQueryOf(&buf, &ask, rules)
-	if !ok || !rules.AzureRoles || constrained(&req) {
+	if !ok || !rules.AzureRoles || req.Constrained() {
 		return nil
 	}
 	q.clusterAdmin = protected(&req, rules.Protected)

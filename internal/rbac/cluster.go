@@ -73,7 +73,7 @@ const (
 // are asked in this order until one allows, for the principal itself and then for its groups. When none does and the
 // cluster's own rules are not known, neither is the verdict. It takes no memory.
 func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDecision {
-	if constrained(&ask.Request) {
+	if ask.Request.Constrained() {
 		return ClusterDecision{Verdict: Deny, Why: whyConstrained}
 	}
 	var buf queryBuffers
@@ -202,9 +202,9 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 	return q, true
 }
 
-// constrained reports whether a request is of constrained impersonation. The API server remembers its success for 10 s
+// Constrained reports whether a request is of constrained impersonation. The API server remembers its success for 10 s
 // before it asks any authorizer, which would outlive a revocation; without it, it falls back to plain impersonation.
-func constrained(r *KubeRequest) bool {
+func (r *KubeRequest) Constrained() bool {
 	return strings.HasPrefix(r.Verb, "impersonate:") || strings.HasPrefix(r.Verb, "impersonate-on:")
 }
 

@@ -3,6 +3,7 @@ package world
 import (
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
+	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
@@ -58,7 +59,7 @@ func (w *World) Access(principal ident.ObjectID, name string, rules *rbac.Cluste
 // ClusterRules returns what access to a cluster is decided from, with the cluster's own rules, which may be nil for not
 // known.
 func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) rbac.ClusterRules {
-	r := rbac.ClusterRules{Own: own}
+	r := rbac.ClusterRules{Own: own, Protected: []string{pki.AdminGroup}}
 	if c.AAD != nil {
 		r.AdminGroups = c.AAD.AdminGroups
 		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC
