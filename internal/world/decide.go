@@ -56,6 +56,19 @@ func (w *World) Access(principal ident.ObjectID, name string, rules *rbac.Cluste
 	return rbac.Access(principal, name, rules, (*facts)(w))
 }
 
+// WhoCan returns those of some principals that are enabled and may; unknown is true when of some it cannot be said.
+func (w *World) WhoCan(req rbac.KubeRequest, rules *rbac.ClusterRules, ids []ident.ObjectID) (who []rbac.Who, unknown bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.WhoCan(req, rules, (*facts)(w), func(yield func(ident.ObjectID, string) bool) {
+		for _, id := range ids {
+			if p, ok := w.principals[id]; ok && p.Enabled && !yield(id, p.Name) {
+				return
+			}
+		}
+	})
+}
+
 // ClusterRules returns what access to a cluster is decided from, with the cluster's own rules, which may be nil for not
 // known.
 func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) rbac.ClusterRules {
