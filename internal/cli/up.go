@@ -62,7 +62,7 @@ func upCommand(d Deps) *cobra.Command {
 		cfg := server.Config{
 			Data: datadir.Dir(abs), Listen: *listen, Localkube: program, OrphanTimeout: *orphan, Detach: *detach,
 			ClusterPorts: [2]int{first, last},
-			Log: log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
+			Log:          log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
 		}
 		return runUp(ctx, d, cfg)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/world"
@@ -90,21 +91,48 @@ func certificateOf(q *question) (string, bool) {
 // stands for someone of the directory, whatever name it carries: a cluster admin could have one made for any name.
 func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint string) answer {
 	c, ok := h.World.Certificate(fingerprint)
-	switch {
-	case !ok || c.Cluster != snap.cluster.ID:
+	if !ok || c.Cluster != snap.cluster.ID {
 		return deny("the client certificate was not issued for this cluster's people")
-	case snap.cluster.LocalAccountsDisabled:
-		return deny("local accounts are disabled")
-	case c.Epoch != snap.cluster.Epoch:
-		return deny("the client certificate is from before local accounts were disabled or certificates rotated")
-	case !c.RevokedAt.IsZero():
-		return deny("the client certificate was revoked")
-	case !h.Now().Before(c.NotAfter):
-		return deny("the client certificate has expired")
-	case q.request.Constrained():
+	}
+	if why := void(&c, &snap.cluster, h.Now()); why != "" {
+		if discovers(&q.request) {
+			return answer{verdict: verdictAllow, why: "discovery, with a void admin certificate", certificate: &c}
+		}
+		return deny(why)
+	}
+	if q.request.Constrained() {
 		return deny("constrained impersonation is not offered")
 	}
 	return answer{verdict: verdictAllow, why: "admin certificate", certificate: &c}
+}
+
+// void says why a certificate that was issued for a cluster is not good any more; empty when it is.
+func void(c *pki.Issued, cluster *managedcluster.Cluster, now time.Time) string {
+	switch {
+	case cluster.LocalAccountsDisabled:
+		return "local accounts are disabled"
+	case c.Epoch != cluster.Epoch:
+		return "the client certificate is from before local accounts were disabled or certificates rotated"
+	case !c.RevokedAt.IsZero():
+		return "the client certificate was revoked"
+	case !now.Before(c.NotAfter):
+		return "the client certificate has expired"
+	}
+	return ""
+}
+
+// discovers reports whether a request only asks which kinds of objects the API server knows. kubectl asks that first, and
+// shows nothing but "unknown" when it is refused: a void certificate may, so that its holder reads why it is void.
+func discovers(r *rbac.KubeRequest) bool {
+	if !r.NonResource || r.Verb != "get" {
+		return false
+	}
+	for _, p := range []string{"/api", "/apis", "/openapi"} {
+		if r.Path == p || strings.HasPrefix(r.Path, p+"/") && !strings.Contains(r.Path, "..") {
+			return true
+		}
+	}
+	return r.Path == "/version" || r.Path == "/version/"
 }
 
 // identify finds whom of the directory a review is about. Without a principal, the answer is final.

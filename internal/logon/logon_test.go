@@ -49,7 +49,7 @@ func TestTenantSegments(t *testing.T) {
 // unknown name would be answered some hundred times faster.
 func TestUnknownNamesCostAsMuch(t *testing.T) {
 	s := logintest.Start(t)
-	slow, err := proof.NewHasher(proof.Params{MemoryKiB: 64, Passes: 1500, Lanes: 1}, 1)
+	slow, err := proof.NewHasher(proof.Params{MemoryKiB: 8 << 10, Passes: 16, Lanes: 1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

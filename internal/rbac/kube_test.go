@@ -81,12 +81,12 @@ func TestPolicyRule(t *testing.T) {
 
 // slowCoversRule follows the description of the API type.
 func slowCoversRule(r PolicyRule, q KubeRequest) bool {
-	any := func(list []string, ok func(string) bool) bool { return slices.ContainsFunc(list, ok) }
-	if !any(r.Verbs, func(v string) bool { return v == "*" || v == q.Verb }) {
+	some := func(list []string, ok func(string) bool) bool { return slices.ContainsFunc(list, ok) }
+	if !some(r.Verbs, func(v string) bool { return v == "*" || v == q.Verb }) {
 		return false
 	}
 	if q.NonResource {
-		return any(r.NonResourceURLs, func(u string) bool {
+		return some(r.NonResourceURLs, func(u string) bool {
 			return u == "*" || u == q.Path || strings.HasSuffix(u, "*") && strings.HasPrefix(q.Path, strings.TrimRight(u, "*"))
 		})
 	}
@@ -94,8 +94,8 @@ func slowCoversRule(r PolicyRule, q KubeRequest) bool {
 	if q.Subresource != "" {
 		full += "/" + q.Subresource
 	}
-	return any(r.APIGroups, func(g string) bool { return g == "*" || g == q.APIGroup }) &&
-		any(r.Resources, func(s string) bool { return s == "*" || s == full || q.Subresource != "" && s == "*/"+q.Subresource }) &&
+	return some(r.APIGroups, func(g string) bool { return g == "*" || g == q.APIGroup }) &&
+		some(r.Resources, func(s string) bool { return s == "*" || s == full || q.Subresource != "" && s == "*/"+q.Subresource }) &&
 		(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, q.Name))
 }
 
@@ -382,4 +382,40 @@ func BenchmarkClusterRBAC(b *testing.B) {
 			largeCluster(10_000)
 		}
 	})
+}
+
+// TestEditsAreApart makes two edits of one set: neither shows in the other, nor in the set.
+func TestEditsAreApart(t *testing.T) {
+	bind := func(ns, name, role string) *Binding {
+		return &Binding{Namespace: ns, Name: name, RoleRef: RoleRef{KindClusterRole, role}, Subjects: []Subject{{Kind: KindUser, Name: "u"}}}
+	}
+	may := func(c *ClusterRBAC, verb, ns string) bool {
+		return c.Decide(KubeRequest{Verb: verb, Resource: "pods", Namespace: ns}, KubeUser{Name: "u"}).Allowed
+	}
+	for _, ns := range []string{"", "a"} {
+		// As many bindings as leave room behind a slice that grew by doubling, so that a shared one would be written to twice.
+		for n := range 6 {
+			e := NewClusterRBAC().Edit()
+			for _, r := range []string{"get", "list", "watch"} {
+				e.PutRole(&KubeRole{Name: r, Rules: []PolicyRule{{Verbs: []string{r}, APIGroups: []string{""}, Resources: []string{"pods"}}}})
+			}
+			base := e.Done()
+			for i := range n {
+				e := base.Edit()
+				e.PutBinding(bind(ns, fmt.Sprint("b", i), "watch"))
+				base = e.Done()
+			}
+			left, right, other := base.Edit(), base.Edit(), base.Edit()
+			left.PutBinding(bind(ns, "new", "get"))
+			right.PutBinding(bind(ns, "new", "list"))
+			other.PutBinding(bind("z", "new", "get"))
+			l, r, o := left.Done(), right.Done(), other.Done()
+			if !may(l, "get", "a") || may(l, "list", "a") || !may(r, "list", "a") || may(r, "get", "a") {
+				t.Errorf("namespace %q, %d bindings: two edits run into one another", ns, n)
+			}
+			if may(base, "get", "a") || may(base, "list", "a") || may(base, "get", "z") || may(r, "get", "z") || !may(o, "get", "z") {
+				t.Errorf("namespace %q, %d bindings: an edit shows elsewhere", ns, n)
+			}
+		}
+	}
 }

@@ -268,11 +268,8 @@ func (h Handler) approve(r *http.Request, s state) error {
 func (h Handler) decline(r *http.Request, s state) error {
 	return h.settle(r, s, func(tx *store.Tx, d *session.DeviceCode, from logon.Origin) error {
 		d.State = session.DeviceDeclined
-		user, err := tx.User(s.User)
-		if err != nil {
-			return err
-		}
-		return h.record(tx, audit.DeviceDeclined, *d, user.Tenant, user.ID, from)
+		p, _ := h.World.Principal(s.User)
+		return h.record(tx, audit.DeviceDeclined, *d, p.Tenant, s.User, from)
 	})
 }
 

@@ -137,7 +137,8 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(code int) {
-	if r.code == 0 {
+	informational := code < http.StatusOK && code != http.StatusSwitchingProtocols // the answer is still to come
+	if r.code == 0 && !informational {
 		r.code = code
 	}
 	r.ResponseWriter.WriteHeader(code)
