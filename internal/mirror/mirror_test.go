@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
