@@ -91,7 +91,7 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 		own = nil // no binding lets anybody be more than cluster admin
 	}
 	var bound Way // by the cluster's own bindings, in case nothing else allows
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -137,7 +137,7 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break

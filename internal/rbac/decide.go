@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -21,8 +22,9 @@ type Request struct {
 type Facts interface {
 	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
 	Principal(ident.ObjectID) (*Grants, []GroupRef)
-	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting.
-	Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef)
+	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting. Grants whose Mask
+	// has nothing in common with mask may be left out.
+	Group(ref GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef)
 	// Denials returns the deny assignments.
 	Denials() []*Denial
 }
@@ -34,6 +36,7 @@ type GroupRef uint32
 type walk struct {
 	facts         Facts
 	principal     ident.ObjectID
+	mask          uint64
 	begun         bool
 	direct, above []GroupRef
 }
@@ -46,11 +49,11 @@ func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 		grants, w.direct = w.facts.Principal(w.principal)
 		return nil, grants, true
 	case len(w.above) > 0:
-		group, grants, _ = w.facts.Group(w.above[0])
+		group, grants, _ = w.facts.Group(w.above[0], w.mask)
 		w.above = w.above[1:]
 		return group, grants, true
 	case len(w.direct) > 0:
-		group, grants, w.above = w.facts.Group(w.direct[0])
+		group, grants, w.above = w.facts.Group(w.direct[0], w.mask)
 		w.direct = w.direct[1:]
 		return group, grants, true
 	}
@@ -131,7 +134,7 @@ type query struct {
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := walk{facts: facts, principal: principal}
+	w := walk{facts: facts, principal: principal, mask: q.marks.usual}
 	for {
 		_, grants, ok := w.next()
 		if !ok {
@@ -152,10 +155,8 @@ func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 
 // addGrant appends a grant that is not there yet: a walk may come to a group twice.
 func addGrant(list []*Grant, g *Grant) []*Grant {
-	for _, x := range list {
-		if x == g {
-			return list
-		}
+	if slices.Contains(list, g) {
+		return list
 	}
 	return append(list, g)
 }

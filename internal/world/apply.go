@@ -294,12 +294,12 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 func (w *World) assign(g *rbac.Grant) {
 	a := &g.Assignment
 	w.assignments[a.ID] = g
-	holder := w.nodes.make(a.PrincipalID)
-	if g.Role == nil {
-		holder.grants = holder.grants.Without(a.ID)
-	} else {
-		holder.grants = holder.grants.With(g)
-	}
+	w.nodes.hold(a.PrincipalID, func(held *rbac.Grants) *rbac.Grants {
+		if g.Role == nil {
+			return held.Without(a.ID)
+		}
+		return held.With(g)
+	})
 	if g.Role == nil || g.Role.Definition.Type != rbac.BuiltInRole {
 		if w.custom[a.RoleDefinitionID] == nil {
 			w.custom[a.RoleDefinitionID] = map[ident.RoleAssignmentID]struct{}{}
@@ -315,8 +315,7 @@ func (w *World) unassign(id ident.RoleAssignmentID) {
 		return
 	}
 	delete(w.assignments, id)
-	holder := w.nodes.make(g.Assignment.PrincipalID)
-	holder.grants = holder.grants.Without(id)
+	w.nodes.hold(g.Assignment.PrincipalID, func(held *rbac.Grants) *rbac.Grants { return held.Without(id) })
 	if of := w.custom[g.Assignment.RoleDefinitionID]; of != nil {
 		if delete(of, id); len(of) == 0 {
 			delete(w.custom, g.Assignment.RoleDefinitionID)
