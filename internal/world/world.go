@@ -318,6 +318,14 @@ func (w *World) GrantsOf(id ident.ObjectID) []*rbac.Grant {
 	return w.grants[id]
 }
 
+// Assignment returns a role assignment.
+func (w *World) Assignment(id ident.RoleAssignmentID) (rbac.Assignment, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	a, ok := w.assignments[id]
+	return a, ok
+}
+
 // RoleDefinition returns a role, built-in or custom.
 func (w *World) RoleDefinition(id ident.RoleDefinitionID) (*rbac.Role, bool) {
 	w.mu.RLock()
