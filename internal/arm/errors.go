@@ -85,7 +85,7 @@ func methodNotAllowed(method string) error {
 func namespaces() []string {
 	return []string{
 		"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Features", "Microsoft.ManagedIdentity",
-		"Microsoft.Network", "Microsoft.Resources",
+		"Microsoft.Management", "Microsoft.Network", "Microsoft.Resources",
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/cluster"
@@ -119,6 +120,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.Mount(face, runner)
 	groups.Mount(face)
 	roles.Mount(face)
+	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
 	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)
 	return face, runner, aks, nil

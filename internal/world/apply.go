@@ -63,7 +63,9 @@ func (w *World) apply(e feed.Event) error {
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
 	case feed.Subscription:
-		return keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil })
+		return w.applySubscription(e, put)
+	case feed.ManagementGroup:
+		return w.applyManagementGroup(e, put)
 	case feed.RoleDefinition:
 		return w.applyRoleDefinition(e, put)
 	case feed.RoleAssignment:
@@ -290,6 +292,7 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 	if old, ok := w.assignments[id]; ok {
 		w.dropGrant(old)
 	}
+	delete(w.inherited, id)
 	if !put {
 		delete(w.assignments, id)
 		return nil
@@ -302,6 +305,9 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		return fmt.Errorf("value is of assignment %s", a.ID)
 	}
 	w.assignments[id] = a
+	if _, ok := resource.ParseManagementGroupID(a.Scope); ok {
+		w.inherited[id] = struct{}{}
+	}
 	w.addGrant(a)
 	return nil
 }
@@ -312,21 +318,30 @@ func (w *World) addGrant(a rbac.Assignment) {
 	if !ok {
 		return
 	}
+	made := []*rbac.Grant{rbac.NewGrant(a, role)}
+	if name, ok := resource.ParseManagementGroupID(a.Scope); ok {
+		made = w.inherit(made, a, role, name)
+	}
 	old := w.grants[a.PrincipalID]
 	i, _ := findGrant(old, a.ID)
-	w.grants[a.PrincipalID] = slices.Insert(slices.Clone(old), i, rbac.NewGrant(a, role))
+	w.grants[a.PrincipalID] = slices.Insert(slices.Clone(old), i, made...)
 }
 
-// dropGrant removes the grant of an assignment, if there is one.
+// dropGrant removes the grant of an assignment, if there is one; of one at a management group, all.
 func (w *World) dropGrant(a rbac.Assignment) {
 	old := w.grants[a.PrincipalID]
 	i, ok := findGrant(old, a.ID)
-	switch {
-	case !ok:
-	case len(old) == 1:
+	if !ok {
+		return
+	}
+	end := i + 1
+	for end < len(old) && old[end].Assignment.ID == a.ID {
+		end++
+	}
+	if end-i == len(old) {
 		delete(w.grants, a.PrincipalID)
-	default:
-		w.grants[a.PrincipalID] = slices.Delete(slices.Clone(old), i, i+1)
+	} else {
+		w.grants[a.PrincipalID] = slices.Delete(slices.Clone(old), i, end)
 	}
 }
 

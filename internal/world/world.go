@@ -70,9 +70,11 @@ type World struct {
 	closures      map[ident.ObjectID][]ident.ObjectID // group → itself and all groups above it; made on demand
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
+	management    map[nameKey]resource.ManagementGroup // by lower-case name
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]rbac.Assignment // also those whose role is not defined, which grant nothing
 	grants        map[ident.ObjectID][]*rbac.Grant           // by holder, in the order of the assignments' ids
+	inherited     map[ident.RoleAssignmentID]struct{}        // the assignments at management groups
 	clusters      map[ident.ClusterID]managedcluster.Cluster
 	clusterKeys   map[string]ident.ClusterID
 	certificates  map[string]pki.Issued
@@ -106,6 +108,8 @@ func New() (*World, error) {
 		closures:      map[ident.ObjectID][]ident.ObjectID{},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
+		management:    map[nameKey]resource.ManagementGroup{},
+		inherited:     map[ident.RoleAssignmentID]struct{}{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]rbac.Assignment{},
 		grants:        map[ident.ObjectID][]*rbac.Grant{},

@@ -215,7 +215,9 @@ func TestGuard(t *testing.T) {
 	if status != http.StatusOK {
 		t.Errorf("%d %s", status, raw)
 	}
-	var named struct{ Value []struct{ DisplayName string } }
+	var named struct {
+		Value []struct{ DisplayName string }
+	}
 	status, _, raw = g.do("POST", mesg+"/v1.0/directoryObjects/getByIds", bearer, "application/json", `{"ids":["`+groups.Value[0]+`"],"types":["group"]}`)
 	if g.read(status, raw, &named); len(named.Value) != 1 || named.Value[0].DisplayName != "team" {
 		t.Errorf("%s", raw)

@@ -1,0 +1,220 @@
+package world
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/feed"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/resource"
+)
+
+// An assignment at a management group counts for all that is below it, though the scopes below do not begin with the
+// group's id. So it makes a grant for each group and subscription below, anew whenever the tree changes: changes of the tree
+// are rare, and decisions stay what they are.
+
+// ManagementGroup returns a management group of a tenant by name, without case. The root group is always there.
+func (w *World) ManagementGroup(tenant ident.TenantID, name string) (resource.ManagementGroup, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.managementGroup(tenant, name)
+}
+
+func (w *World) managementGroup(tenant ident.TenantID, name string) (resource.ManagementGroup, bool) {
+	g, ok := w.management[nameKey{tenant, strings.ToLower(name)}]
+	if !ok {
+		g = resource.RootManagementGroup(tenant)
+		_, known := w.tenants[tenant]
+		ok = known && strings.EqualFold(name, g.Name)
+	}
+	return g, ok
+}
+
+// ManagementGroups returns the management groups of a tenant with its root group, ordered by name.
+func (w *World) ManagementGroups(tenant ident.TenantID) []resource.ManagementGroup {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	root, ok := w.managementGroup(tenant, tenant.String())
+	if !ok {
+		return nil
+	}
+	out := []resource.ManagementGroup{root}
+	for k, g := range w.management {
+		if k.tenant == tenant && !g.IsRoot() {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b resource.ManagementGroup) int {
+		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
+	return out
+}
+
+// Subscriptions returns the subscriptions of a tenant, ordered by id.
+func (w *World) Subscriptions(tenant ident.TenantID) []resource.Subscription {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var out []resource.Subscription
+	for _, s := range w.subscriptions {
+		if s.Tenant == tenant {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b resource.Subscription) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return out
+}
+
+// ManagementGroupsAbove returns the management groups above a scope of a tenant, the nearest first and the root group last:
+// above a subscription and what is in it, or above a management group. The root scope has none.
+func (w *World) ManagementGroupsAbove(tenant ident.TenantID, scope string) []resource.ManagementGroup {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var next string
+	if name, ok := resource.ParseManagementGroupID(scope); ok {
+		g, ok := w.managementGroup(tenant, name)
+		if !ok || g.IsRoot() {
+			return nil
+		}
+		next = g.Parent
+	} else {
+		p := strings.Split(scope, "/")
+		if len(p) < 3 || !strings.EqualFold(p[1], "subscriptions") {
+			return nil
+		}
+		id, err := ident.Parse[ident.SubscriptionID](p[2])
+		s, ok := w.subscriptions[id]
+		if err != nil || !ok || s.Tenant != tenant {
+			return nil
+		}
+		next = s.ManagementGroup
+	}
+	var out []resource.ManagementGroup
+	for len(out) <= len(w.management) { // a tree has no cycle; one that had would end here
+		g, ok := w.managementGroup(tenant, orRoot(next, tenant))
+		if !ok {
+			return out
+		}
+		out = append(out, g)
+		if g.IsRoot() {
+			return out
+		}
+		next = g.Parent
+	}
+	return out
+}
+
+// Covers reports whether an assignment at one scope of a tenant applies at another: rbac.Covers, and what is in a management
+// group.
+func (w *World) Covers(tenant ident.TenantID, assigned, scope string) bool {
+	if rbac.Covers(assigned, scope) {
+		return true
+	}
+	name, ok := resource.ParseManagementGroupID(assigned)
+	return ok && slices.ContainsFunc(w.ManagementGroupsAbove(tenant, scope), func(g resource.ManagementGroup) bool {
+		return strings.EqualFold(g.Name, name)
+	})
+}
+
+func orRoot(name string, tenant ident.TenantID) string {
+	if name == "" {
+		return tenant.String()
+	}
+	return name
+}
+
+// inherit appends the grants that an assignment at a management group makes below it. The lock is held.
+func (w *World) inherit(grants []*rbac.Grant, a rbac.Assignment, role *rbac.Role, name string) []*rbac.Grant {
+	if _, ok := w.managementGroup(a.Tenant, name); !ok {
+		return grants
+	}
+	children := map[string][]string{} // lower-case name of the group above → lower-case names
+	for k, g := range w.management {
+		if k.tenant == a.Tenant && !g.IsRoot() {
+			up := strings.ToLower(orRoot(g.Parent, a.Tenant))
+			children[up] = append(children[up], k.name)
+		}
+	}
+	below := map[string]bool{}
+	todo := []string{strings.ToLower(name)}
+	for len(todo) > 0 {
+		g := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if !below[g] {
+			below[g] = true
+			todo = append(todo, children[g]...)
+		}
+	}
+	at := func(scope string) {
+		b := a
+		b.Scope = scope
+		grants = append(grants, rbac.NewGrant(b, role))
+	}
+	for g := range below {
+		if !strings.EqualFold(g, name) {
+			at(resource.ManagementGroupID(g))
+		}
+	}
+	for id, s := range w.subscriptions {
+		if s.Tenant == a.Tenant && below[strings.ToLower(orRoot(s.ManagementGroup, s.Tenant))] {
+			at("/subscriptions/" + id.String())
+		}
+	}
+	slices.SortFunc(grants, func(x, y *rbac.Grant) int { return strings.Compare(x.Assignment.Scope, y.Assignment.Scope) })
+	return grants
+}
+
+// reinherit makes the grants of a tenant's assignments at management groups anew. The lock is held.
+func (w *World) reinherit(tenant ident.TenantID) {
+	for id := range w.inherited {
+		if a := w.assignments[id]; a.Tenant == tenant {
+			w.dropGrant(a)
+			w.addGrant(a)
+		}
+	}
+}
+
+func (w *World) applySubscription(e feed.Event, put bool) error {
+	id, err := ident.Parse[ident.SubscriptionID](e.Key)
+	if err != nil {
+		return err
+	}
+	old, had := w.subscriptions[id]
+	if err := keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil }); err != nil {
+		return err
+	}
+	now, has := w.subscriptions[id]
+	if had == has && old.Tenant == now.Tenant && strings.EqualFold(old.ManagementGroup, now.ManagementGroup) {
+		return nil
+	}
+	w.reinherit(old.Tenant)
+	if now.Tenant != old.Tenant {
+		w.reinherit(now.Tenant)
+	}
+	return nil
+}
+
+func (w *World) applyManagementGroup(e feed.Event, put bool) error {
+	t, name, ok := strings.Cut(e.Key, "/")
+	if !ok {
+		return fmt.Errorf("key is not tenant/name")
+	}
+	tenant, err := ident.Parse[ident.TenantID](t)
+	if err != nil {
+		return err
+	}
+	key := nameKey{tenant, name}
+	if !put {
+		delete(w.management, key)
+	} else {
+		var g resource.ManagementGroup
+		if err := json.Unmarshal(e.Value, &g); err != nil {
+			return err
+		}
+		w.management[key] = g
+	}
+	w.reinherit(tenant)
+	return nil
+}
