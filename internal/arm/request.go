@@ -103,7 +103,7 @@ func (r *Request) Allowed(action, scope string) (bool, error) {
 	if _, _, err := r.face.World.Status(); err != nil {
 		return false, undecided(err)
 	}
-	d := rbac.Decide(rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope}, r.face.World)
+	d := r.face.World.Decide(rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope})
 	switch d.Verdict {
 	case rbac.Allow:
 		return true, nil
@@ -141,7 +141,7 @@ func (r *Request) NotAuthorized(action, scope string) error {
 func (r *Request) HoldsRole(scope string) bool {
 	holds := func(principal ident.ObjectID) bool {
 		for _, g := range r.face.World.GrantsOf(principal) {
-			if rbac.Covers(g.Assignment.Scope, scope) || rbac.Covers(scope, g.Assignment.Scope) {
+			if w := r.face.World; w.Covers(r.Caller.Tenant, g.Assignment.Scope, scope) || w.Covers(r.Caller.Tenant, scope, g.Assignment.Scope) {
 				return true
 			}
 		}

@@ -182,7 +182,14 @@ func putClusterRole(e *rbac.Edit, obj any) (string, string, error) {
 	if !ok {
 		return "", "", wrongType(obj)
 	}
-	e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules)})
+	var to rbac.Aggregate
+	if r.Labels["rbac.authorization.k8s.io/aggregate-to-view"] == "true" {
+		to |= rbac.AggregateView
+	}
+	if r.Labels["rbac.authorization.k8s.io/aggregate-to-edit"] == "true" {
+		to |= rbac.AggregateEdit
+	}
+	e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules), AggregateTo: to})
 	return "", r.Name, nil
 }
 

@@ -15,6 +15,9 @@ type PolicyRule struct {
 type KubeRole struct {
 	Namespace, Name string
 	Rules           []PolicyRule
+	// AggregateTo says which of Kubernetes' roles a ClusterRole adds to, by its labels
+	// rbac.authorization.k8s.io/aggregate-to-view and -edit.
+	AggregateTo Aggregate
 }
 
 // The kinds of RoleRef.Kind.

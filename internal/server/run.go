@@ -58,7 +58,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set) ([]list
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	armAPI, runner, aks, err := s.armFace(catalog, driver)
+	armAPI, runner, aks, err := s.armFace(catalog, driver, mirrors)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -345,15 +345,32 @@ func checkGrants(t *rapid.T, tx *store.Tx, w *world.World) error {
 			if s.ManagementGroup == "" {
 				above = []string{s.Tenant.String()}
 			}
-			for _, a := range all {
+			counts := func(a rbac.Assignment) bool {
 				name, managed := resource.ParseManagementGroupID(a.Scope)
-				want := a.Scope == "/" || strings.EqualFold(a.Scope, scope) || managed && slices.Contains(above, strings.ToLower(name))
-				_, defined := w.RoleDefinition(a.RoleDefinitionID)
-				got := slices.ContainsFunc(w.GrantsOf(a.PrincipalID), func(g *rbac.Grant) bool {
-					return g.Assignment.ID == a.ID && rbac.Covers(g.Assignment.Scope, scope+"/resourceGroups/g")
+				return a.Scope == "/" || strings.EqualFold(a.Scope, scope) || managed && slices.Contains(above, strings.ToLower(name))
+			}
+			for _, a := range all {
+				if w.Covers(s.Tenant, a.Scope, scope) != counts(a) {
+					t.Fatalf("an assignment at %s counts in %s: want %t; above it are %v", a.Scope, scope, counts(a), above)
+				}
+				role, defined := w.RoleDefinition(a.RoleDefinitionID)
+				p, known := w.Principal(a.PrincipalID)
+				if !defined || len(role.Definition.Permissions) == 0 || !known || p.Tenant != s.Tenant {
+					continue
+				}
+				action := role.Definition.Permissions[0].Actions[0]
+				holders := append(w.GroupsOf(p.ID), p.ID)
+				want := slices.ContainsFunc(all, func(b rbac.Assignment) bool {
+					r, ok := w.RoleDefinition(b.RoleDefinitionID)
+					return ok && slices.Contains(holders, b.PrincipalID) && r.Grants(action, false) && counts(b)
 				})
-				if got != (want && defined) || w.Covers(s.Tenant, a.Scope, scope) != want {
-					t.Fatalf("assignment at %s counts in %s: %t (Covers says %t), want %t; above it are %v", a.Scope, scope, got, w.Covers(s.Tenant, a.Scope, scope), want, above)
+				other := tid(1 - tn) // what another tenant's assignments give counts as well here: the face keeps tenants apart
+				if theirs, err := tx.Assignments(other); err != nil || len(theirs) > 0 {
+					continue
+				}
+				got := w.Decide(rbac.Request{Principal: p.ID, Action: action, Scope: scope + "/resourceGroups/g"}).Verdict == rbac.Allow
+				if got != want {
+					t.Fatalf("%s of %v in %s: %t, want %t; above it are %v", action, p.ID, scope, got, want, above)
 				}
 			}
 		}

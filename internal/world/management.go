@@ -13,8 +13,7 @@ import (
 )
 
 // An assignment at a management group counts for all that is below it, though the scopes below do not begin with the
-// group's id. So it makes a grant for each group and subscription below, anew whenever the tree changes: changes of the tree
-// are rare, and decisions stay what they are.
+// group's id: decisions are given the groups above the scope.
 
 // ManagementGroup returns a management group of a tenant by name, without case. The root group is always there.
 func (w *World) ManagementGroup(tenant ident.TenantID, name string) (resource.ManagementGroup, bool) {
@@ -72,6 +71,10 @@ func (w *World) Subscriptions(tenant ident.TenantID) []resource.Subscription {
 func (w *World) ManagementGroupsAbove(tenant ident.TenantID, scope string) []resource.ManagementGroup {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	return w.managementGroupsAbove(tenant, scope)
+}
+
+func (w *World) managementGroupsAbove(tenant ident.TenantID, scope string) []resource.ManagementGroup {
 	var next string
 	if name, ok := resource.ParseManagementGroupID(scope); ok {
 		g, ok := w.managementGroup(tenant, name)
@@ -125,53 +128,32 @@ func orRoot(name string, tenant ident.TenantID) string {
 	return name
 }
 
-// inherit appends the grants that an assignment at a management group makes below it. The lock is held.
-func (w *World) inherit(grants []*rbac.Grant, a rbac.Assignment, role *rbac.Role, name string) []*rbac.Grant {
-	if _, ok := w.managementGroup(a.Tenant, name); !ok {
-		return grants
-	}
-	children := map[string][]string{} // lower-case name of the group above → lower-case names
-	for k, g := range w.management {
-		if k.tenant == a.Tenant && !g.IsRoot() {
-			up := strings.ToLower(orRoot(g.Parent, a.Tenant))
-			children[up] = append(children[up], k.name)
+// keysAbove returns the management groups above a scope, in the form in which rbac compares scopes. The lock is held.
+func (w *World) keysAbove(tenant ident.TenantID, scope string) []string {
+	const prefix, length = "/subscriptions/", 36
+	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
+		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
+		if err != nil || w.subscriptions[id].Tenant != tenant {
+			return nil
 		}
+		return w.above[id]
 	}
-	below := map[string]bool{}
-	todo := []string{strings.ToLower(name)}
-	for len(todo) > 0 {
-		g := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if !below[g] {
-			below[g] = true
-			todo = append(todo, children[g]...)
-		}
-	}
-	at := func(scope string) {
-		b := a
-		b.Scope = scope
-		grants = append(grants, rbac.NewGrant(b, role))
-	}
-	for g := range below {
-		if !strings.EqualFold(g, name) {
-			at(resource.ManagementGroupID(g))
-		}
-	}
-	for id, s := range w.subscriptions {
-		if s.Tenant == a.Tenant && below[strings.ToLower(orRoot(s.ManagementGroup, s.Tenant))] {
-			at("/subscriptions/" + id.String())
-		}
-	}
-	slices.SortFunc(grants, func(x, y *rbac.Grant) int { return strings.Compare(x.Assignment.Scope, y.Assignment.Scope) })
-	return grants
+	return keys(w.managementGroupsAbove(tenant, scope))
 }
 
-// reinherit makes the grants of a tenant's assignments at management groups anew. The lock is held.
-func (w *World) reinherit(tenant ident.TenantID) {
-	for id := range w.inherited {
-		if a := w.assignments[id]; a.Tenant == tenant {
-			w.dropGrant(a)
-			w.addGrant(a)
+func keys(groups []resource.ManagementGroup) []string {
+	var out []string
+	for _, g := range groups {
+		out = append(out, strings.ToLower(g.ID()))
+	}
+	return out
+}
+
+// lift works out anew what is above a tenant's subscriptions. The lock is held.
+func (w *World) lift(tenant ident.TenantID) {
+	for id, s := range w.subscriptions {
+		if s.Tenant == tenant {
+			w.above[id] = keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))
 		}
 	}
 }
@@ -181,17 +163,12 @@ func (w *World) applySubscription(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	old, had := w.subscriptions[id]
 	if err := keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil }); err != nil {
 		return err
 	}
-	now, has := w.subscriptions[id]
-	if had == has && old.Tenant == now.Tenant && strings.EqualFold(old.ManagementGroup, now.ManagementGroup) {
-		return nil
-	}
-	w.reinherit(old.Tenant)
-	if now.Tenant != old.Tenant {
-		w.reinherit(now.Tenant)
+	delete(w.above, id)
+	if s, ok := w.subscriptions[id]; ok {
+		w.above[id] = keys(w.managementGroupsAbove(s.Tenant, "/subscriptions/"+id.String()))
 	}
 	return nil
 }
@@ -215,6 +192,6 @@ func (w *World) applyManagementGroup(e feed.Event, put bool) error {
 		}
 		w.management[key] = g
 	}
-	w.reinherit(tenant)
+	w.lift(tenant)
 	return nil
 }

@@ -54,12 +54,12 @@ func (h *Handler) decide(tenant ident.TenantID, q question) ([]decision, feed.Re
 		if !standing {
 			continue // nobody's, another tenant's, or disabled: no role of theirs counts
 		}
-		d := rbac.Decide(rbac.Request{Principal: q.subject, Action: a.id, Data: a.data, Scope: q.scope}, h.World)
+		d := h.World.Decide(rbac.Request{Principal: q.subject, Action: a.id, Data: a.data, Scope: q.scope})
 		switch d.Verdict {
 		case rbac.Allow:
 			out[i].AccessDecision = allowed
-			if len(d.Paths) > 0 {
-				out[i].RoleAssignment = h.through(d.Paths[0])
+			if len(d.Grants) > 0 {
+				out[i].RoleAssignment = through(d.Grants[0])
 			}
 		case rbac.Deny:
 		default:
@@ -69,14 +69,15 @@ func (h *Handler) decide(tenant ident.TenantID, q question) ([]decision, feed.Re
 	return out, revision, nil
 }
 
-// through writes the way in which an action is held. The assignment itself has the scope that it was made at.
-func (h *Handler) through(p rbac.Path) *assignment {
+// through writes the way in which an action is held.
+func through(g *rbac.Grant) *assignment {
+	a := &g.Assignment
 	out := &assignment{
-		ID: p.AssignmentID.String(), RoleDefinitionID: p.RoleDefinitionID.String(), PrincipalID: p.Holder.String(),
-		PrincipalType: string(p.HolderType), Scope: p.Scope,
+		ID: a.ID.String(), RoleDefinitionID: a.RoleDefinitionID.String(), PrincipalID: a.PrincipalID.String(),
+		PrincipalType: string(a.PrincipalType), Scope: a.Scope, Condition: a.Condition,
 	}
-	if a, ok := h.World.Assignment(p.AssignmentID); ok {
-		out.Scope, out.Condition, out.ConditionVersion = a.Scope, a.Condition, a.ConditionVersion
+	if a.Condition != "" {
+		out.ConditionVersion = rbac.ConditionVersion
 	}
 	return out
 }
