@@ -182,8 +182,11 @@ func (c *Corpus) target(r *rand.Rand, s *authzv1.SubjectAccessReviewSpec) {
 	}
 }
 
-// groupsOf returns the groups that somebody is in, by nesting too: round and round, until nothing is new.
-func (c *Corpus) groupsOf(id string) []string {
+// groupsOf returns the groups that somebody is in, by nesting too.
+func (c *Corpus) groupsOf(id string) []string { return slices.Clone(c.in[id]) }
+
+// close works them out: round and round, until nothing is new.
+func (c *Corpus) close(id string) []string {
 	in := map[string]bool{}
 	for {
 		grown := false

@@ -84,7 +84,7 @@ func (v *view) access(action, scope string) bool {
 		if a.Principal != v.oid && !slices.Contains(v.groups, a.Principal) {
 			continue
 		}
-		if v.c.above(a.Scope, scope) && hasDataAction(a.Role, action) {
+		if v.c.above(a.Scope, scope) && v.c.hasDataAction(a.Role, action) {
 			return true
 		}
 	}
@@ -105,23 +105,24 @@ func (c *Corpus) above(assigned, scope string) bool {
 }
 
 // hasDataAction reports whether a built-in role has a data action.
-func hasDataAction(role, action string) bool {
-	roles, err := rbac.BuiltinRoles() // the published definitions, as data
-	if err != nil {
-		return false
-	}
-	for _, r := range roles {
-		if r.ID.String() != role {
-			continue
-		}
-		for _, p := range r.Permissions {
-			match := func(pattern string) bool { return like(strings.ToLower(pattern), strings.ToLower(action)) }
-			if slices.ContainsFunc(p.DataActions, match) && !slices.ContainsFunc(p.NotDataActions, match) {
-				return true
-			}
+func (c *Corpus) hasDataAction(role, action string) bool {
+	for _, p := range c.roles[role] {
+		match := func(pattern string) bool { return like(strings.ToLower(pattern), strings.ToLower(action)) }
+		if slices.ContainsFunc(p.DataActions, match) && !slices.ContainsFunc(p.NotDataActions, match) {
+			return true
 		}
 	}
 	return false
+}
+
+// published reads the definitions of the built-in roles, as data.
+func published() (map[string][]rbac.Permission, error) {
+	all, err := rbac.BuiltinRoles()
+	out := map[string][]rbac.Permission{}
+	for _, r := range all {
+		out[r.ID.String()] = r.Permissions
+	}
+	return out, err
 }
 
 // like matches a pattern in which '*' is any run of characters.

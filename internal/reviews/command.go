@@ -99,7 +99,10 @@ func Command(ctx context.Context, args []string, d Deps) error {
 	if fs.NArg() > 0 || *n < 1 || size.People < 1 || size.Groups < 1 {
 		return errors.New("at least one review, person and group, and no other argument")
 	}
-	c := NewCorpus(*seed, size, *azure)
+	c, err := NewCorpus(*seed, size, *azure)
+	if err != nil {
+		return err
+	}
 	if *dump != "" {
 		return c.dump(*dump, *n)
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
 // Size says how large a corpus is.
@@ -59,6 +60,10 @@ type Corpus struct {
 	Groups            []Group
 	Clusters          []Cluster
 	Assignments       []Assignment
+	// roles are the permissions of the built-in roles by id.
+	roles map[string][]rbac.Permission
+	// in are the groups of every person, worked out once.
+	in map[string][]string
 }
 
 // The verified domain of the tenant, and names that nobody has.
@@ -85,7 +90,7 @@ func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
 func chance(r *rand.Rand, n int) bool { return r.IntN(100) < n }
 
 // NewCorpus makes a corpus. With azure, some clusters take Azure roles; else all know Kubernetes RBAC only.
-func NewCorpus(seed uint64, size Size, azure bool) *Corpus {
+func NewCorpus(seed uint64, size Size, azure bool) (*Corpus, error) {
 	c := &Corpus{Seed: seed}
 	c.Tenant, c.OtherTenant, c.Subscription = c.id("tenant", 0), c.id("tenant", 1), c.id("subscription", 0)
 	c.Management, c.Above = "prod", "platform"
@@ -110,13 +115,20 @@ func NewCorpus(seed uint64, size Size, azure bool) *Corpus {
 		}
 		c.Groups = append(c.Groups, g)
 	}
+	c.in = map[string][]string{}
+	for _, p := range c.People {
+		c.in[p.ID] = c.close(p.ID)
+	}
 	for n := range 4 {
 		c.Clusters = append(c.Clusters, c.cluster(n, size, azure && n%2 == 0))
 	}
-	if azure {
-		c.assign(size)
+	if !azure {
+		return c, nil
 	}
-	return c
+	c.assign(size)
+	var err error
+	c.roles, err = published()
+	return c, err
 }
 
 // The words that roles and reviews are made of. They are few, so that reviews meet rules.
@@ -214,6 +226,15 @@ func (c *Corpus) cluster(n int, size Size, azure bool) Cluster {
 	role("cluster-admin", everything...)
 	role("system:discovery", rbacv1.PolicyRule{Verbs: []string{"get"}, NonResourceURLs: []string{"/api", "/api/*", "/apis", "/apis/*", "/healthz", "/openapi", "/openapi/*", "/version", "/version/"}})
 	role("system:basic-user", rbacv1.PolicyRule{Verbs: []string{"create"}, APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}})
+	// Kubernetes' own view and edit, by whose aggregation a custom resource is everybody's to read or to write.
+	widgets := func(verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{Verbs: verbs, APIGroups: []string{"example.com"}, Resources: []string{"widgets"}}
+	}
+	if n != 0 {
+		role("view", widgets("get", "list", "watch"))
+		role("edit", widgets("get", "list", "watch", "create", "delete", "deletecollection", "patch", "update"))
+		role("admin", widgets("*"))
+	}
 	bind("cluster-admin", "cluster-admin", group("system:masters"))
 	bind("system:discovery", "system:discovery", group("system:authenticated"))
 	bind("system:basic-user", "system:basic-user", group("system:authenticated"))

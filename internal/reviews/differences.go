@@ -14,6 +14,8 @@ type Difference struct {
 	correct func(*view)
 	// about, where correct is nil, tells the reviews on which Keyreeve may answer otherwise than the published rules.
 	about func(*view) bool
+	// gives is the only answer that it may give instead; empty is any.
+	gives Answer
 }
 
 const authenticated = "system:authenticated"
@@ -97,11 +99,11 @@ func inAzure() []Difference {
 	}
 	return []Difference{
 		{
-			ID: "object-id-optional", Reason: "Whom the directory knows by name has Azure roles without an object id in the review, as with kubectl --as.",
+			ID: "object-id-optional", gives: Allowed, Reason: "Whom the directory knows by name has Azure roles without an object id in the review, as with kubectl --as.",
 			about: azure(func(v *view) bool { return len(v.rev.Spec.Extra["oid"]) == 0 }),
 		},
 		{
-			ID: "sub-resources", Reason: "Each sub-resource has its own data action; the parent's implies it only where Kubernetes' view, edit and admin roles imply it.",
+			ID: "sub-resources", gives: Refused, Reason: "Each sub-resource has its own data action; the parent's implies it only where Kubernetes' view, edit and admin roles imply it.",
 			about: azure(func(v *view) bool { a := v.rev.Spec.ResourceAttributes; return a != nil && a.Subresource != "" }),
 		},
 		{
@@ -119,18 +121,18 @@ func inAzure() []Difference {
 			}),
 		},
 		{
-			ID: "custom-resources", Reason: "Reader and Writer have a custom resource if a ClusterRole aggregates it to view or edit; Admin and Cluster Admin always.",
+			ID: "custom-resources", gives: Allowed, Reason: "Reader and Writer have a custom resource if a ClusterRole aggregates it to view or edit; Admin and Cluster Admin always.",
 			about: azure(func(v *view) bool { return resource(v, "example.com", "widgets") }),
 		},
 		{
-			ID: "namespaces-as-written", Reason: "The namespace of a review is never taken apart: one with slashes or dots is in no scope of another.",
+			ID: "namespaces-as-written", gives: Refused, Reason: "The namespace of a review is never taken apart: one with slashes or dots is in no scope of another.",
 			about: azure(func(v *view) bool {
 				a := v.rev.Spec.ResourceAttributes
 				return a != nil && (strings.Contains(a.Namespace, "/") || strings.Contains(a.Namespace, "..") || len(a.Namespace) > 63)
 			}),
 		},
 		{
-			ID: "discovery-paths", Reason: "Discovery is the paths that Kubernetes' own roles allow, and not whatever begins like one.",
+			ID: "discovery-paths", gives: Refused, Reason: "Discovery is the paths that Kubernetes' own roles allow, and not whatever begins like one.",
 			about: azure(func(v *view) bool { return v.rev.Spec.NonResourceAttributes != nil }),
 		},
 	}
@@ -198,7 +200,7 @@ func (c *Corpus) Explain(rev Review, got Answer) []string {
 	for _, d := range Differences() {
 		v := c.view(&rev)
 		if d.correct == nil {
-			if d.about(v) {
+			if d.about(v) && (d.gives == "" || d.gives == got) {
 				return []string{d.ID}
 			}
 			continue
