@@ -88,6 +88,11 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 			azure = false
 		}
 	}
+	own := rules.Own
+	if q.clusterAdmin {
+		own = nil // no binding lets anybody be more than cluster admin
+	}
+	var bound Way // by the cluster's own bindings, in case nothing else allows
 	for w := (walk{facts: facts, principal: ask.Principal}); ; {
 		group, grants, ok := w.next()
 		if !ok {
@@ -101,17 +106,20 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByRole, Holder: g.Assignment.PrincipalID, Grant: g}}
 			}
 		}
+		if own != nil && bound.Kind == 0 {
+			bound = own.way(ask, group)
+		}
 	}
-	if q.clusterAdmin {
+	switch {
+	case q.clusterAdmin:
 		out.Why = whyProtected
-		return out
-	}
-	if rules.Own == nil {
+	case own == nil:
 		out.Verdict = Unknown
-		return out
+	case bound.Kind == 0:
+		bound = own.everybody(ask)
 	}
-	if way, ok := rules.Own.way(ask, facts); ok {
-		return ClusterDecision{Verdict: Allow, Way: way}
+	if bound.Kind != 0 {
+		return ClusterDecision{Verdict: Allow, Way: bound}
 	}
 	return out
 }
@@ -231,26 +239,26 @@ func protected(r *KubeRequest, groups []string) bool {
 	return false
 }
 
-// way is the first way by the cluster's own bindings.
-func (c *ClusterRBAC) way(ask *ClusterAsk, facts Facts) (Way, bool) {
-	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: userSubject, name: ask.Name})); b != nil {
-		return Way{Kind: ByBinding, Holder: ask.Principal, Binding: b, Subject: subjectOfUser(b, ask.Name)}, true
-	}
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
-		group, _, ok := w.next()
-		if !ok {
-			break
+// way is the first way by bindings to one holder: the principal itself (nil) or a group. Without one, its kind is 0.
+func (c *ClusterRBAC) way(ask *ClusterAsk, group *ident.ObjectID) Way {
+	if group == nil {
+		if b := c.allows(&ask.Request, c.names.get(nameKey{kind: userSubject, name: ask.Name})); b != nil {
+			return Way{Kind: ByBinding, Holder: ask.Principal, Binding: b, Subject: subjectOfUser(b, ask.Name)}
 		}
-		if group != nil {
-			if b := c.allows(&ask.Request, c.ids.get(*group)); b != nil {
-				return Way{Kind: ByBinding, Holder: *group, Binding: b, Subject: Subject{Kind: KindGroup, Name: group.String()}}, true
-			}
-		}
+		return Way{}
 	}
+	if b := c.allows(&ask.Request, c.ids.get(*group)); b != nil {
+		return Way{Kind: ByBinding, Holder: *group, Binding: b, Subject: Subject{Kind: KindGroup, Name: group.String()}}
+	}
+	return Way{}
+}
+
+// everybody is the first way by bindings to all who signed in.
+func (c *ClusterRBAC) everybody(ask *ClusterAsk) Way {
 	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})); b != nil {
-		return Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}}, true
+		return Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}}
 	}
-	return Way{}, false
+	return Way{}
 }
 
 // ways appends every way by the bindings of one holder.

@@ -137,9 +137,7 @@ type query struct {
 func (q *query) raise(above []string) {
 	q.above = above
 	for _, key := range above {
-		b := bit(hashBytes(hashStart, key))
-		q.marks.all |= b
-		q.marks.usual |= b
+		q.marks.add(hashBytes(hashStart, key), true)
 	}
 }
 

@@ -135,7 +135,7 @@ func (s *Grants) first(q *query, i int) (*Grant, int) {
 		return nil, 0
 	}
 	for ; i < len(s.hashes); i++ {
-		if bit(s.hashes[i])&q.marks.all == 0 {
+		if !q.marks.has(s.hashes[i]) {
 			continue
 		}
 		if g := s.list[i]; g.applies(q) {

@@ -45,9 +45,33 @@ type marks struct {
 	usual uint64 // of the usual ones
 	hash  uint64 // of the scope itself
 	segs  int
+	// each is the hash of every scope from the root down, as far as there is room; deep is true when there was not.
+	each [12]uint64
+	n    int
+	deep bool
 }
 
-func rootMarks() marks { return marks{all: bit(hashStart), usual: bit(hashStart), hash: hashStart} }
+func rootMarks() marks {
+	m := marks{hash: hashStart}
+	m.mark()
+	return m
+}
+
+// has reports whether the hash may be that of one of the scopes.
+func (m *marks) has(h uint64) bool {
+	if bit(h)&m.all == 0 {
+		return false
+	}
+	if m.deep {
+		return true
+	}
+	for i := m.n - 1; i >= 0; i-- {
+		if m.each[i] == h {
+			return true
+		}
+	}
+	return false
+}
 
 // down goes down a path, which is in lower case and begins with '/'.
 func (m marks) down(path []byte) marks {
@@ -66,11 +90,20 @@ func (m marks) down(path []byte) marks {
 	return m
 }
 
-func (m *marks) mark() {
-	m.all |= bit(m.hash)
-	if usual(m.segs) {
-		m.usual |= bit(m.hash)
+func (m *marks) mark() { m.add(m.hash, usual(m.segs)) }
+
+// add notes the hash of a scope that is above.
+func (m *marks) add(h uint64, usual bool) {
+	m.all |= bit(h)
+	if usual {
+		m.usual |= bit(h)
 	}
+	if m.n == len(m.each) {
+		m.deep = true
+		return
+	}
+	m.each[m.n] = h
+	m.n++
 }
 
 // Place is a cluster's scope made ready for decisions about it and its namespaces. It does not change.

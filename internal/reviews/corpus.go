@@ -226,14 +226,16 @@ func (c *Corpus) cluster(n int, size Size, azure bool) Cluster {
 	role("cluster-admin", everything...)
 	role("system:discovery", rbacv1.PolicyRule{Verbs: []string{"get"}, NonResourceURLs: []string{"/api", "/api/*", "/apis", "/apis/*", "/healthz", "/openapi", "/openapi/*", "/version", "/version/"}})
 	role("system:basic-user", rbacv1.PolicyRule{Verbs: []string{"create"}, APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}})
-	// Kubernetes' own view and edit, by whose aggregation a custom resource is everybody's to read or to write.
+	// Roles that are aggregated to view and edit make a custom resource one that readers read and writers write.
 	widgets := func(verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{Verbs: verbs, APIGroups: []string{"example.com"}, Resources: []string{"widgets"}}
 	}
 	if n != 0 {
-		role("view", widgets("get", "list", "watch"))
-		role("edit", widgets("get", "list", "watch", "create", "delete", "deletecollection", "patch", "update"))
-		role("admin", widgets("*"))
+		role("widgets-view", widgets("get", "list", "watch"))
+		role("widgets-edit", widgets("create", "delete", "deletecollection", "patch", "update"))
+		last := len(k.ClusterRoles) - 1
+		k.ClusterRoles[last-1].Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+		k.ClusterRoles[last].Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-edit": "true"}
 	}
 	bind("cluster-admin", "cluster-admin", group("system:masters"))
 	bind("system:discovery", "system:discovery", group("system:authenticated"))

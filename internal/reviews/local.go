@@ -146,7 +146,14 @@ func (k *Cluster) set() *rbac.ClusterRBAC {
 	}
 	e := rbac.NewClusterRBAC().Edit()
 	for _, r := range k.ClusterRoles {
-		e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules)})
+		var to rbac.Aggregate
+		if r.Labels["rbac.authorization.k8s.io/aggregate-to-view"] == "true" {
+			to |= rbac.AggregateView
+		}
+		if r.Labels["rbac.authorization.k8s.io/aggregate-to-edit"] == "true" {
+			to |= rbac.AggregateEdit
+		}
+		e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules), AggregateTo: to})
 	}
 	for _, r := range k.Roles {
 		e.PutRole(&rbac.KubeRole{Namespace: r.Namespace, Name: r.Name, Rules: rules(r.Rules)})

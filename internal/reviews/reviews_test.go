@@ -64,6 +64,32 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestAzureGate is TestGate with clusters that take Azure roles.
+func TestAzureGate(t *testing.T) {
+	const n = 20_000
+	c := corpus(t, 11, true)
+	r, err := Run(t.Context(), c, local(t, c), ModelSide{}, n, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.UnexplainedCount > 0 || r.Answers[Allowed] < n/10 || r.Answers[Unknown] > 0 {
+		var text strings.Builder
+		r.Write(&text)
+		t.Error(&text)
+	}
+	for _, d := range inAzure() {
+		met := 0
+		for by, count := range r.Differences {
+			if strings.Contains(by, d.ID) {
+				met += count
+			}
+		}
+		if met == 0 {
+			t.Errorf("no review meets the intended difference %q", d.ID)
+		}
+	}
+}
+
 // TestMeant holds the gate against the corrected model exactly: an intended difference excuses only what it says.
 func TestMeant(t *testing.T) {
 	c := corpus(t, 2, false)

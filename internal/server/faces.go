@@ -65,7 +65,7 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}
 	mux := http.NewServeMux()
 	h := &graph.Handler{
-		DB: s.db, World: s.world, Auth: auth, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}
 	h.Mount(mux)
