@@ -140,9 +140,20 @@ func namespaces() []string { return []string{"dev", "prod", "kube-system"} }
 
 func resources() [][2]string { // API group, resource
 	return [][2]string{
-		{"", "pods"}, {"", "secrets"}, {"", "configmaps"}, {"", "services"}, {"", "nodes"}, {"", "namespaces"}, {"", "serviceaccounts"},
-		{"apps", "deployments"}, {"apps", "statefulsets"}, {"batch", "jobs"}, {"networking.k8s.io", "ingresses"},
-		{"rbac.authorization.k8s.io", "clusterroles"}, {"rbac.authorization.k8s.io", "rolebindings"}, {"example.com", "widgets"},
+		{"", "pods"},
+		{"", "secrets"},
+		{"", "configmaps"},
+		{"", "services"},
+		{"", "nodes"},
+		{"", "namespaces"},
+		{"", "serviceaccounts"},
+		{"apps", "deployments"},
+		{"apps", "statefulsets"},
+		{"batch", "jobs"},
+		{"networking.k8s.io", "ingresses"},
+		{"rbac.authorization.k8s.io", "clusterroles"},
+		{"rbac.authorization.k8s.io", "rolebindings"},
+		{"example.com", "widgets"},
 	}
 }
 

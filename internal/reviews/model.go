@@ -129,12 +129,7 @@ func (v *view) among(subjects []rbacv1.Subject, namespace string) bool {
 }
 
 func (v *view) covered(rules []rbacv1.PolicyRule) bool {
-	for _, r := range rules {
-		if v.covers(r) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(rules, v.covers)
 }
 
 func (v *view) covers(r rbacv1.PolicyRule) bool {

@@ -270,8 +270,11 @@ func TestGuard(t *testing.T) {
 		namespace, action string
 		want              string
 	}{
-		{s.Alice, "dev", "pods/read", "Allowed"}, {s.Alice, "dev", "pods/write", "NotAllowed"},
-		{s.Alice, "prod", "pods/read", "NotAllowed"}, {s.Bob, "dev", "pods/read", "NotAllowed"}, {s.Carol, "dev", "pods/read", "NotAllowed"},
+		{s.Alice, "dev", "pods/read", "Allowed"},
+		{s.Alice, "dev", "pods/write", "NotAllowed"},
+		{s.Alice, "prod", "pods/read", "NotAllowed"},
+		{s.Bob, "dev", "pods/read", "NotAllowed"},
+		{s.Carol, "dev", "pods/read", "NotAllowed"},
 	} {
 		if status, got := g.checkAccess(bearer, cluster, test.namespace, data+test.action, test.user); got != test.want {
 			t.Errorf("%s %s in %s: %d %s, want %s", test.user.UserPrincipalName, test.action, test.namespace, status, got, test.want)
