@@ -85,6 +85,7 @@ bench-compare:
 	@scripts/bench.sh compare $(BENCHFLAGS)
 
 ## reviews: the oracle at full size: 100,000 reviews to the gate and to a model of the published rules; REVIEWFLAGS="-h" lists its flags
+REVIEWFLAGS ?= -azure-rbac
 .PHONY: reviews
 reviews:
 	@go run ./cmd/keyreeve-reviews $(REVIEWFLAGS)

@@ -18,6 +18,9 @@ type Request struct {
 	Scope string
 	// Above are the management groups above the scope, by their ids in lower case: what is assigned there counts too.
 	Above []string
+	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
+	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
+	CustomGroup, CustomKind, Subresource string
 }
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
@@ -108,6 +111,7 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q.own = lowerASCII(actionBuf[:0], req.Action)
 	q.marks = rootMarks().down(q.scope)
 	q.raise(req.Above)
+	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
 		return Decision{Verdict: Deny, Denial: d}
 	}

@@ -177,6 +177,8 @@ type question struct {
 type action struct {
 	id   string
 	data bool
+	// What conditions ask about, of requests to Kubernetes.
+	customGroup, customKind, subresource string
 }
 
 // request is the body of both versions. Groups, attributes of the environment and of the resource are let through unread.
@@ -190,6 +192,8 @@ type request struct {
 		ID string `json:"Id"`
 		// IsDataAction is left out by guard's version 2, which asks about nothing else.
 		IsDataAction *bool `json:"IsDataAction"`
+		// Attributes are of a cluster's type: customResources:group, customResources:kind, resources:subresource.
+		Attributes map[string]string `json:"Attributes"`
 	} `json:"Actions"`
 	Resource struct {
 		ID string `json:"Id"`
@@ -237,9 +241,27 @@ func parse(r *arm.Request, scope string) (question, error) {
 			return question{}, fault.New(fault.Invalid, "InvalidAction",
 				"An action must be of printable ASCII without blanks, at most %d bytes, and without wildcards.", maxAction).At("Actions")
 		}
-		q.actions[i] = action{id: a.ID, data: a.IsDataAction == nil || *a.IsDataAction}
+		q.actions[i] = action{
+			id: a.ID, data: a.IsDataAction == nil || *a.IsDataAction, customGroup: attribute(a.Attributes, "customResources:group"),
+			customKind: attribute(a.Attributes, "customResources:kind"), subresource: attribute(a.Attributes, "resources:subresource"),
+		}
 	}
 	return q, nil
+}
+
+// attribute returns an attribute of managed clusters; letter case of its name does not count. Of one that is there in two
+// spellings, nothing is known.
+func attribute(of map[string]string, name string) string {
+	var found []string
+	for k, v := range of {
+		if strings.EqualFold(k, managedcluster.Type+"/"+name) {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	return found[0]
 }
 
 // cleanAction reports whether an action can be decided. One with a wildcard can not: it asks for many at once, of which a

@@ -195,6 +195,30 @@ func TestControlActions(t *testing.T) {
 	}
 }
 
+// TestConditions: the attributes that guard sends with an action decide the conditions of assignments.
+func TestConditions(t *testing.T) {
+	r := newRig(t)
+	r.Update(func(tx *store.Tx) error {
+		a := armtest.Assignment(armtest.App, rbac.PrincipalServicePrincipal, "3498e952-d568-435e-9b2c-8d77e338d7f7", cluster)
+		a.Condition = "((!(ActionMatches{'" + data + "customresources/read'})) OR (@Request[" + data + "customResources:group] StringEquals 'example.com'))"
+		a.ConditionVersion = "2.0"
+		return tx.PutAssignment(a)
+	})
+	for attributes, want := range map[string]string{
+		`{"` + data + `customResources:group":"example.com","` + data + `customResources:kind":"widgets"}`: "Allowed",
+		`{"` + data + `customResources:group":"other.com","` + data + `customResources:kind":"widgets"}`:   "NotAllowed",
+		`null`: "NotAllowed",
+	} {
+		body := strings.Replace(ask(armtest.App, cluster, data+"customresources/read"), `"Attributes":null`, `"Attributes":`+attributes, 1)
+		if got := decisions(r.Do("POST", cluster+check, asker, body)); got[0] != want {
+			t.Errorf("%s: %s, want %s", attributes, got[0], want)
+		}
+	}
+	if got := decisions(r.Do("POST", cluster+check, asker, ask(armtest.App, cluster, data+"pods/read"))); got[0] != "Allowed" {
+		t.Errorf("an action that the condition is not about: %s", got[0])
+	}
+}
+
 func TestWhoMayAsk(t *testing.T) {
 	r := newRig(t)
 	body := ask(armtest.Nobody, cluster, data+"pods/read")

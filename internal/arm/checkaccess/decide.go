@@ -54,7 +54,10 @@ func (h *Handler) decide(tenant ident.TenantID, q question) ([]decision, feed.Re
 		if !standing {
 			continue // nobody's, another tenant's, or disabled: no role of theirs counts
 		}
-		d := h.World.Decide(rbac.Request{Principal: q.subject, Action: a.id, Data: a.data, Scope: q.scope})
+		d := h.World.Decide(rbac.Request{
+			Principal: q.subject, Action: a.id, Data: a.data, Scope: q.scope,
+			CustomGroup: a.customGroup, CustomKind: a.customKind, Subresource: a.subresource,
+		})
 		switch d.Verdict {
 		case rbac.Allow:
 			out[i].AccessDecision = allowed
