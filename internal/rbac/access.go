@@ -68,7 +68,7 @@ func (r *ClusterRules) grants(out []Holding, holder ident.ObjectID, grants *Gran
 			continue
 		}
 		h := Holding{Way: Way{Kind: ByRole, Holder: holder, Grant: g}}
-		if covers(g.key, []byte(r.Place.Scope())) {
+		if covers(g.key, []byte(r.Place.Scope())) || slices.Contains(r.Above, g.key) {
 			out = append(out, h)
 			continue
 		}

@@ -16,6 +16,11 @@ type Request struct {
 	Data bool
 	// Scope is the id of what is acted upon: a resource, a resource group, a subscription, "/" or a namespace of a cluster.
 	Scope string
+	// Above are the management groups above the scope, by their ids in lower case: what is assigned there counts too.
+	Above []string
+	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
+	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
+	CustomGroup, CustomKind, Subresource string
 }
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
@@ -107,6 +112,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
 	q.own = lowerASCII(actionBuf[:0], req.Action)
 	q.marks = rootMarks().down(q.scope)
+	q.raise(req.Above)
+	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
 		return Decision{Verdict: Deny, Denial: d}
 	}
@@ -123,6 +130,7 @@ type query struct {
 	data  bool
 	scope []byte
 	marks marks
+	above []string // the management groups above the scope, in lower case
 	attributes
 	// kube and own rules decide what the roles that follow Kubernetes' aggregation have.
 	kube  *KubeRequest
@@ -130,6 +138,17 @@ type query struct {
 	// clusterAdmin is true for what only the built-in Cluster Admin may.
 	clusterAdmin bool
 }
+
+// raise adds the management groups above the scope, in lower case.
+func (q *query) raise(above []string) {
+	q.above = above
+	for _, key := range above {
+		q.marks.add(hashBytes(hashStart, key), true)
+	}
+}
+
+// under reports whether the query's scope is at a key or below it.
+func (q *query) under(key string) bool { return covers(key, q.scope) || slices.Contains(q.above, key) }
 
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {

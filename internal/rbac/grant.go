@@ -63,7 +63,7 @@ func (g *Grant) Void() bool { return g.void }
 
 // applies reports whether the grant covers a request.
 func (g *Grant) applies(q *query) bool {
-	if g.void || !covers(g.key, q.scope) || q.clusterAdmin && !g.Role.clusterAdmin() || !g.Role.covers(q) {
+	if g.void || !q.under(g.key) || q.clusterAdmin && !g.Role.clusterAdmin() || !g.Role.covers(q) {
 		return false
 	}
 	return g.condition == nil || g.condition.holds(q)

@@ -13,7 +13,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/rbac"
-	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/session"
 )
 
@@ -62,7 +61,9 @@ func (w *World) apply(e feed.Event) error {
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
 	case feed.Subscription:
-		return keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil })
+		return w.applySubscription(e, put)
+	case feed.ManagementGroup:
+		return w.applyManagementGroup(e, put)
 	case feed.RoleDefinition:
 		return w.applyRoleDefinition(e, put)
 	case feed.RoleAssignment:

@@ -42,6 +42,7 @@ func (f *facts) Denials() []*rbac.Denial { return nil }
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	req.Above = w.keysAbove(w.principals[req.Principal].Tenant, req.Scope)
 	return rbac.Decide(req, (*facts)(w))
 }
 
@@ -89,6 +90,7 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
+	r.Above = w.above[c.Subscription]
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())
