@@ -13,11 +13,13 @@ import (
 	"github.com/keyreeve/keyreeve/internal/web"
 )
 
-// question is a review of access, parsed. The groups it shows are left out: those of the directory count.
+// question is a review of access, parsed. The groups it shows grant nothing: those of the directory count.
 type question struct {
 	user, uid string
-	extra     map[string]authzv1.ExtraValue
-	request   rbac.KubeRequest
+	// groups are looked at only to see whether a certificate of an attached cluster claims one of the directory's.
+	groups  []string
+	extra   map[string]authzv1.ExtraValue
+	request rbac.KubeRequest
 }
 
 func (h *Handler) accessReview(w http.ResponseWriter, r *http.Request) error {
@@ -54,7 +56,7 @@ func (h *Handler) accessReview(w http.ResponseWriter, r *http.Request) error {
 
 // parse takes from a review what decides.
 func parse(s *authzv1.SubjectAccessReviewSpec) (question, error) {
-	q := question{user: s.User, uid: s.UID, extra: s.Extra}
+	q := question{user: s.User, uid: s.UID, groups: s.Groups, extra: s.Extra}
 	res, non := s.ResourceAttributes, s.NonResourceAttributes
 	switch {
 	case res != nil && non == nil:

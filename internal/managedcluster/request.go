@@ -24,6 +24,7 @@ type Request struct {
 	dnsPrefix            string
 	nodeResourceGroup    string
 	network              network
+	attached             *Attached // nil: not given
 
 	top, props *object
 }
@@ -63,7 +64,7 @@ func propertyKeys() []string {
 		"enableRBAC", "supportPlan", "networkProfile", "aadProfile", "maxAgentPools", "apiServerAccessProfile", "identityProfile",
 		"autoUpgradeProfile", "disableLocalAccounts", "securityProfile", "storageProfile", "oidcIssuerProfile", "ingressProfile",
 		"workloadAutoScalerProfile", "azureMonitorProfile", "resourceUID", "metricsProfile", "nodeResourceGroupProfile",
-		"nodeProvisioningProfile", "bootstrapProfile", "privateFQDN", "fqdnSubdomain", "privateLinkResources",
+		"nodeProvisioningProfile", "bootstrapProfile", "privateFQDN", "fqdnSubdomain", "privateLinkResources", attachedKey,
 	}
 }
 
@@ -133,6 +134,7 @@ func (req *Request) readProperties() error {
 	}
 	req.network = readNetwork(r)
 	req.aad = readAAD(r)
+	req.attached = readAttached(r)
 	dropSecrets(r)
 	checkPromises(r)
 	return r.err
