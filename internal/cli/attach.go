@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyreeve/keyreeve/internal/client"
+	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/kubewire"
 	"github.com/keyreeve/keyreeve/internal/outpost"
 )
@@ -30,9 +31,10 @@ type attachment struct {
 	server, caFile                      string
 	tenant                              string
 	adminGroups                         []string
-	azureRBAC, disableLocalAccounts     bool
-	distribution, kubernetesVersion     string
-	out                                 string
+	// azureRBAC and disableLocalAccounts are nil when nothing was said.
+	azureRBAC, disableLocalAccounts *bool
+	distribution, kubernetesVersion string
+	out                             string
 }
 
 func attachCommand(d Deps) *cobra.Command {
@@ -42,7 +44,8 @@ func attachCommand(d Deps) *cobra.Command {
 		Long: "Attach a cluster that runs elsewhere: make its resource, a managed cluster that az, role assignments and kubelogin\n" +
 			"take as any other, and a one-time token with which a gate beside its API server enrols within an hour. What the\n" +
 			"gate and the API server need is written to a folder, and what to do with it is printed.\n\n" +
-			"For a cluster that is attached already, it makes another token: each API server has a gate of its own.\n\n" +
+			"For a cluster that is attached already, it changes what is said anew (az aks update needs node pools, which an attached\n" +
+			"cluster has not) and makes another token: each API server has a gate of its own.\n\n" +
 			"It asks the control plane as you, with the token of `az login` (or the one in KEYREEVE_TOKEN), in the environment\n" +
 			"of `keyreeve env`.",
 		Args: cobra.ExactArgs(1),
@@ -56,13 +59,19 @@ func attachCommand(d Deps) *cobra.Command {
 	f.StringVar(&a.caFile, "ca", "", "file with the certificates that vouch for it, PEM (required)")
 	f.StringVar(&a.tenant, "tenant", "", "tenant of the people who sign in (default: the subscription's)")
 	f.StringArrayVar(&a.adminGroups, "admin-group", nil, "object id of a group whose members administer the cluster; may be repeated")
-	f.BoolVar(&a.azureRBAC, "enable-azure-rbac", false, "decide by Azure role assignments too")
-	f.BoolVar(&a.disableLocalAccounts, "disable-local-accounts", false, "deny the cluster's own client certificates too, all but those of system:masters")
+	azureRBAC := f.Bool("enable-azure-rbac", false, "decide by Azure role assignments too")
+	locals := f.Bool("disable-local-accounts", false, "deny the cluster's own client certificates too, all but those of system:masters")
 	f.StringVar(&a.distribution, "distribution", "kubeadm", "kubeadm, kind, k3s, rke2 or talos")
 	f.StringVar(&a.kubernetesVersion, "kubernetes-version", "1.34", "the API server's version")
 	f.StringVar(&a.out, "out", "", "folder for the files (default NAME-gate)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		a.name = args[0]
+		if f.Changed("enable-azure-rbac") {
+			a.azureRBAC = azureRBAC
+		}
+		if f.Changed("disable-local-accounts") {
+			a.disableLocalAccounts = locals
+		}
 		return a.run(cmd.Context(), d)
 	}
 	return cmd
@@ -129,27 +138,38 @@ type enrollment struct {
 
 // put makes the cluster's resource, or brings it to what was asked for.
 func (a *attachment) put(ctx context.Context, arm *client.Client, id, ca string) error {
-	if a.location == "" {
-		var group struct {
-			Location string `json:"location"`
-		}
+	var at struct {
+		Location string `json:"location"`
+	}
+	err := arm.Get(ctx, id, &at)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if a.location == "" && err != nil {
 		path := "/subscriptions/" + url.PathEscape(a.subscription) + "/resourceGroups/" + url.PathEscape(a.group)
-		if err := arm.Get(ctx, path, &group); err != nil {
+		if err := arm.Get(ctx, path, &at); err != nil {
 			return err
 		}
-		a.location = group.Location
 	}
-	aad := map[string]any{"managed": true, "enableAzureRBAC": a.azureRBAC}
+	if a.location == "" {
+		a.location = at.Location
+	}
+	// What is not said stays as it is.
+	aad := map[string]any{"managed": true}
+	if a.azureRBAC != nil {
+		aad["enableAzureRBAC"] = *a.azureRBAC
+	}
 	if a.tenant != "" {
 		aad["tenantID"] = a.tenant
 	}
 	if len(a.adminGroups) > 0 {
 		aad["adminGroupObjectIDs"] = a.adminGroups
 	}
-	body := map[string]any{"location": a.location, "properties": map[string]any{
-		"keyreeveAttachedProfile": map[string]any{"server": a.server, "certificateAuthority": ca},
-		"aadProfile":              aad, "disableLocalAccounts": a.disableLocalAccounts,
-	}}
+	properties := map[string]any{"keyreeveAttachedProfile": map[string]any{"server": a.server, "certificateAuthority": ca}, "aadProfile": aad}
+	if a.disableLocalAccounts != nil {
+		properties["disableLocalAccounts"] = *a.disableLocalAccounts
+	}
+	body := map[string]any{"location": a.location, "properties": properties}
 	var made json.RawMessage
 	return arm.Put(ctx, id, body, &made)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -157,7 +158,7 @@ func (f *follower) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait):
+		case <-time.After(wait/2 + rand.N(wait/2)): // so that many gates do not come back at one moment
 		}
 		wait = min(2*wait, reconnectMost)
 	}
@@ -166,7 +167,7 @@ func (f *follower) Run(ctx context.Context) error {
 // How long the gate waits before it connects again.
 const (
 	reconnectLeast = 200 * time.Millisecond
-	reconnectMost  = 5 * time.Second
+	reconnectMost  = 2 * time.Second
 )
 
 // once follows one stream to its end.

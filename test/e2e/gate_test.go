@@ -322,8 +322,14 @@ func ownCertificates(t *testing.T, a *attached, group string) {
 	if out, ok := can(p.k.Admin.UserPrincipalName); ok {
 		t.Errorf("a certificate with a name of the directory: %s", out)
 	}
-	p.az("aks", "update", "-g", "rg", "-n", "away", "--disable-local-accounts", "-o", "none")
+	local := func(disabled string) {
+		t.Helper()
+		harness.Must(t, p.env, "keyreeve", "cluster", "attach", "away", "-g", "rg", "--server", a.cluster.Server, "--ca", a.cluster.CA,
+			"--out", filepath.Join(t.TempDir(), "again"), "--disable-local-accounts="+disabled)
+	}
+	local("true")
 	eventually(t, 5*time.Second, "local accounts are disabled", func() bool { _, ok := can("owner", "owners"); return !ok })
-	p.az("aks", "update", "-g", "rg", "-n", "away", "--enable-local-accounts", "-o", "none")
+	local("false")
 	eventually(t, 5*time.Second, "local accounts are enabled", func() bool { _, ok := can("owner", "owners"); return ok })
+	a.masters("delete", "clusterrolebinding", "owners", "ops", "me")
 }
