@@ -88,12 +88,13 @@ type attribution struct {
 	learn   bool
 	unknown bool
 	out     Attributed
-	gone    []key
-	lost    []string // fingerprints
+	gone    map[key]struct{}
+	lost    map[string]struct{} // fingerprints
 }
 
 func (a *attribution) all(c feed.Change) (Attributed, error) {
 	a.out = Attributed{Revision: c.Revision, At: c.At, moved: map[any]bool{}}
+	a.gone, a.lost = map[key]struct{}{}, map[string]struct{}{}
 	for _, e := range c.Events {
 		one, err := a.one(e)
 		if err != nil {
@@ -106,10 +107,10 @@ func (a *attribution) all(c feed.Change) (Attributed, error) {
 	}
 	// What goes is forgotten last: a change may speak of it again, as of the members of a group that goes.
 	if a.learn {
-		for _, k := range a.gone {
+		for k := range a.gone {
 			delete(a.index.tenants, k)
 		}
-		for _, f := range a.lost {
+		for f := range a.lost {
 			delete(a.index.clusters, f)
 		}
 	}
@@ -189,6 +190,7 @@ func (a *attribution) note(k key, t ident.TenantID) {
 	}
 	if a.learn {
 		a.index.tenants[k] = t
+		delete(a.gone, k) // it is there again
 	}
 }
 
@@ -196,7 +198,7 @@ func (a *attribution) note(k key, t ident.TenantID) {
 func (a *attribution) forget(k key) ident.TenantID {
 	t, known := a.index.tenants[k]
 	a.unknown = a.unknown || !known
-	a.gone = append(a.gone, k)
+	a.gone[k] = struct{}{}
 	return t
 }
 
@@ -273,7 +275,7 @@ func (a *attribution) certificateEvent(e feed.Event) (attributed, error) {
 	was, known := a.index.clusters[e.Key]
 	if e.Op != feed.Put {
 		a.unknown = a.unknown || !known
-		a.lost = append(a.lost, e.Key)
+		a.lost[e.Key] = struct{}{}
 		if !known {
 			return attributed{}, nil
 		}
@@ -288,6 +290,7 @@ func (a *attribution) certificateEvent(e feed.Event) (attributed, error) {
 	}
 	if a.learn {
 		a.index.clusters[e.Key] = c.Cluster
+		delete(a.lost, e.Key)
 	}
 	return attributed{reach: ofCluster, cluster: c.Cluster, event: feed.Event{Value: e.Value}}, nil
 }
