@@ -227,6 +227,10 @@ func (s Settings) Guide(d Distribution, files string) string {
 	p("- The API server remembers a good token for 10 s, and no flag changes that. Access ends at once all the same: each request is authorized")
 	p("  anew, and the gate looks at account, session and groups then. What `kubectl auth whoami` shows may be 10 s old.")
 	p("- A failing gate means no access for people (failurePolicy Deny), never what RBAC alone would allow them.")
+	if d == Kubeadm || d == Kind {
+		p("- Since 1.29 kubeadm's admin.conf is of the group kubeadm:cluster-admins, which the gate is asked about. The way in without a gate is")
+		p("  super-admin.conf, which is of system:masters: keep it.")
+	}
 	if s.Minor >= constrainedSince {
 		p("- Constrained impersonation is off: the API server would remember its success for 10 s before it asks anyone.")
 	}
