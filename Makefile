@@ -28,15 +28,19 @@ up: bin/keyreeve bin/localkube
 	@exec bin/keyreeve up $(ARGS)
 
 ## test: every test, end-to-end ones included; installs the clients and the browser they need
+# Without clients or binaries there is nothing to go on with; a failure of any other phase lets the rest have their say.
 .PHONY: test
 test:
-	@$(PHASE) lint $(MAKE) lint
-	@$(PHASE) clients $(MAKE) clients
-	@$(PHASE) build $(MAKE) build
-	@$(PHASE) test/keyreeve go test -timeout 25m $(TESTFLAGS) ./...
-	@$(PHASE) test/localkube go -C localkube test -timeout 25m $(TESTFLAGS) ./...
-	@$(PHASE) test/tools go -C tools test $(TESTFLAGS) ./...
-	@$(PHASE) fuzz $(MAKE) fuzz FUZZTIME=1s
+	@failed=(); phase() { $(PHASE) "$$@" || failed+=("$$1"); }; \
+	phase lint $(MAKE) lint; \
+	$(PHASE) clients $(MAKE) clients; \
+	$(PHASE) build $(MAKE) build; \
+	phase test/keyreeve go test -timeout 25m $(TESTFLAGS) ./...; \
+	phase test/localkube go -C localkube test -timeout 25m $(TESTFLAGS) ./...; \
+	phase test/tools go -C tools test $(TESTFLAGS) ./...; \
+	phase fuzz $(MAKE) fuzz FUZZTIME=1s; \
+	if [ $${#failed[@]} -gt 0 ]; then echo "make test: FAILED: $${failed[*]}" >&2; exit 1; fi; \
+	echo "make test: everything passed"
 
 ## build: bin/keyreeve, bin/localkube, and bin/kubelogin once cmd/kubelogin is there
 .PHONY: build

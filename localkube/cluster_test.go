@@ -682,7 +682,7 @@ func (w *world) testKill(t *testing.T) {
 				return
 			default:
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			_, err := w.admin.CoreV1().ConfigMaps("default").Create(ctx,
 				&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("written-%d", written+1)}}, metav1.CreateOptions{})
 			cancel()
@@ -749,7 +749,7 @@ func (w *world) testStop(t *testing.T) {
 	if _, err := os.Lstat(w.Spec.ControlSocket); !os.IsNotExist(err) {
 		t.Errorf("control socket is still there: %v", err)
 	}
-	for _, dir := range []string{"/dev/shm", os.TempDir()} {
+	for _, dir := range []string{"/dev/shm", os.TempDir()} { //nolint:usetesting // where localkube puts it
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)

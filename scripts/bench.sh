@@ -19,7 +19,7 @@ found=
 for module in . localkube; do
 	[ -f "$module/go.mod" ] || continue
 	mapfile -t packages < <(
-		find "$module" -path "./localkube" -prune -o -path ./tools -prune -o -name testdata -prune -o \
+		find "$module" -path ./localkube -prune -o -path ./tools -prune -o -name testdata -prune -o -name '.?*' -prune -o \
 			-name '*_test.go' -exec grep -lE "$declared" {} + | while read -r file; do dirname "./${file#"$module"/}"; done | sort -u
 	)
 	[ ${#packages[@]} -gt 0 ] || continue

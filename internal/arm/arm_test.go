@@ -12,6 +12,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/resource"
@@ -202,6 +203,11 @@ func TestUndecidedIsNeitherDenyNorAllow(t *testing.T) {
 	conditional := armtest.Assignment(armtest.Nobody, rbac.PrincipalUser, armtest.ReaderRole, sub)
 	conditional.Condition = "@Resource[x] StringEquals 'y'"
 	r.Update(func(tx *store.Tx) error { return tx.PutAssignment(conditional) })
+	r.Do("GET", thing, armtest.Nobody, "").Want(403, "AuthorizationFailed") // a condition that cannot be read grants nothing
+	if err := r.World.Apply(feed.Change{}); err == nil {
+		t.Fatal("the world takes an old change")
+	}
+	r.Do("GET", thing, armtest.Owner, "").Want(503, "AuthorizationUndecided")
 	r.Do("GET", thing, armtest.Nobody, "").Want(503, "AuthorizationUndecided")
 }
 

@@ -103,7 +103,7 @@ func (r *Request) Allowed(action, scope string) (bool, error) {
 	if _, _, err := r.face.World.Status(); err != nil {
 		return false, undecided(err)
 	}
-	d := rbac.Decide(rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope}, r.face.World)
+	d := r.face.World.Decide(rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope})
 	switch d.Verdict {
 	case rbac.Allow:
 		return true, nil

@@ -60,6 +60,9 @@ func (r *Runner) Register(resourceType, verb string, w Worker) {
 func (r *Runner) Run(ctx context.Context) error {
 	box := &inbox{wake: make(chan struct{}, 1)}
 	if err := r.DB.Follow(ctx, box.add); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	defer box.close()

@@ -6,6 +6,8 @@
 package cluster
 
 import (
+	"maps"
+
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/pki"
@@ -52,9 +54,7 @@ func Describe(c managedcluster.Cluster, s pki.Secrets) Desired {
 // nodeLabels are a pool's own labels and those by which AKS tells system pools from others.
 func nodeLabels(p managedcluster.Pool) map[string]string {
 	labels := map[string]string{}
-	for k, v := range p.Labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, p.Labels)
 	mode := "user"
 	if p.Mode == managedcluster.ModeSystem {
 		mode = "system"

@@ -30,10 +30,8 @@ func (a Actor) MayRead() error {
 	if !a.Application && !a.Guest {
 		return nil
 	}
-	for _, r := range []ident.DirectoryRoleID{GlobalAdministrator(), UserAdministrator(), GroupsAdministrator(), DirectoryReaders()} {
-		if a.holds(r) {
-			return nil
-		}
+	if slices.ContainsFunc([]ident.DirectoryRoleID{GlobalAdministrator(), UserAdministrator(), GroupsAdministrator(), DirectoryReaders()}, a.holds) {
+		return nil
 	}
 	return Denied()
 }

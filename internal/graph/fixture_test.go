@@ -96,7 +96,7 @@ func newBench(t testing.TB) *bench {
 		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}, mux: http.NewServeMux(), commits: &commits{},
 	}
 	var err error
-	if b.db, err = store.Open(context.Background(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: b.clock.Now, BeforeCommit: b.commits.before}); err != nil {
+	if b.db, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: b.clock.Now, BeforeCommit: b.commits.before}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -107,7 +107,7 @@ func newBench(t testing.TB) *bench {
 	if b.world, err = world.New(); err != nil {
 		t.Fatal(err)
 	}
-	err = b.db.Follow(context.Background(), func(c feed.Change) {
+	err = b.db.Follow(t.Context(), func(c feed.Change) {
 		if err := b.world.Apply(c); err != nil {
 			t.Error(err)
 		}

@@ -27,17 +27,35 @@ func organizationObject(t directory.Tenant) object {
 		})
 	}
 	return object{
-		{"id", t.ID.String()}, {"deletedDateTime", nil}, {"businessPhones", []string{}}, {"city", nil}, {"country", nil},
-		{"countryLetterCode", nil}, {"createdDateTime", instant(t.CreatedAt)}, {"displayName", t.DisplayName},
-		{"preferredLanguage", nil}, {"tenantType", "AAD"}, {"assignedPlans", []string{}}, {"provisionedPlans", []string{}},
+		{"id", t.ID.String()},
+		{"deletedDateTime", nil},
+		{"businessPhones", []string{}},
+		{"city", nil},
+		{"country", nil},
+		{"countryLetterCode", nil},
+		{"createdDateTime", instant(t.CreatedAt)},
+		{"displayName", t.DisplayName},
+		{"preferredLanguage", nil},
+		{"tenantType", "AAD"},
+		{"assignedPlans", []string{}},
+		{"provisionedPlans", []string{}},
 		{"verifiedDomains", domains},
 	}
 }
 
 func domainObject(name string, first bool) object {
 	return object{
-		{"authenticationType", "Managed"}, {"availabilityStatus", nil}, {"id", name}, {"isAdminManaged", true}, {"isDefault", first},
-		{"isInitial", first}, {"isRoot", true}, {"isVerified", true}, {"supportedServices", []string{}}, {"model", nil}, {"state", nil},
+		{"authenticationType", "Managed"},
+		{"availabilityStatus", nil},
+		{"id", name},
+		{"isAdminManaged", true},
+		{"isDefault", first},
+		{"isInitial", first},
+		{"isRoot", true},
+		{"isVerified", true},
+		{"supportedServices", []string{}},
+		{"model", nil},
+		{"state", nil},
 	}
 }
 

@@ -151,18 +151,19 @@ func parseCursor(s string) ([]string, error) {
 
 // nextLink is the absolute address of the page after this one.
 func (rq *request) nextLink(token string) string {
-	link := rq.h.BaseURL + "/" + rq.version + rq.path + "?"
+	var link strings.Builder
+	link.WriteString(rq.h.BaseURL + "/" + rq.version + rq.path + "?")
 	for _, p := range []struct{ name, value string }{
 		{"$filter", rq.query.filterText}, {"$select", rq.query.selectText}, {"$top", rq.query.topText}, {"$orderby", rq.query.orderBy},
 	} {
 		if p.value != "" {
-			link += p.name + "=" + strings.ReplaceAll(url.QueryEscape(p.value), "+", "%20") + "&"
+			link.WriteString(p.name + "=" + strings.ReplaceAll(url.QueryEscape(p.value), "+", "%20") + "&")
 		}
 	}
 	if rq.query.count {
-		link += "$count=true&"
+		link.WriteString("$count=true&")
 	}
-	return link + "$skiptoken=" + token
+	return link.String() + "$skiptoken=" + token
 }
 
 // collection is a page of a list.

@@ -125,10 +125,19 @@ func readUser(b *body, u *directory.User) (userChange, error) {
 		name string
 		dst  *string
 	}{
-		{"userPrincipalName", &u.UserPrincipalName}, {"displayName", &u.DisplayName}, {"mailNickname", &u.MailNickname},
-		{"givenName", &u.GivenName}, {"surname", &u.Surname}, {"mail", &u.Mail}, {"jobTitle", &u.JobTitle},
-		{"mobilePhone", &u.MobilePhone}, {"officeLocation", &u.OfficeLocation}, {"preferredLanguage", &u.PreferredLanguage},
-		{"department", &u.Department}, {"usageLocation", &u.UsageLocation}, {"onPremisesImmutableId", &u.ImmutableID},
+		{"userPrincipalName", &u.UserPrincipalName},
+		{"displayName", &u.DisplayName},
+		{"mailNickname", &u.MailNickname},
+		{"givenName", &u.GivenName},
+		{"surname", &u.Surname},
+		{"mail", &u.Mail},
+		{"jobTitle", &u.JobTitle},
+		{"mobilePhone", &u.MobilePhone},
+		{"officeLocation", &u.OfficeLocation},
+		{"preferredLanguage", &u.PreferredLanguage},
+		{"department", &u.Department},
+		{"usageLocation", &u.UsageLocation},
+		{"onPremisesImmutableId", &u.ImmutableID},
 		{"userType", &u.UserType},
 	} {
 		sent, err := b.text(f.name, f.dst)

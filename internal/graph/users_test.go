@@ -90,7 +90,7 @@ func TestPasswordReset(t *testing.T) {
 	b.clock.pass(time.Hour)
 	id := oid("alice").String()
 	b.want(b.do("users", "PATCH", "/v1.0/users/{alice}", `{"passwordProfile":{"password":"N3w passw","forceChangePasswordNextSignIn":true}}`), 204, "")
-	err := b.db.View(context.Background(), func(tx *store.Tx) error {
+	err := b.db.View(t.Context(), func(tx *store.Tx) error {
 		h, err := tx.Password(oid("alice"))
 		if h != "hash of N3w passw" {
 			t.Errorf("stored %q", h)

@@ -44,8 +44,10 @@ func TestWireForm(t *testing.T) {
 		{"owners", "GET", "/v1.0/groups/{devs}/owners", "", `{` + context + `directoryObjects","value":[]}`},
 		{"memberOf", "GET", "/v1.0/users/{alice}/memberOf", "", `{` + context + `directoryObjects","value":[{"@odata.type":"#microsoft.graph.group",` + devs + `}]}`},
 		{"checkMemberGroups", "POST", "/v1.0/directoryObjects/{alice}/checkMemberGroups", `{"groupIds":["{outer}","{foreign}"]}`, `{` + context + `Collection(Edm.String)","value":["{outer}"]}`},
-		{"getByIds", "POST", "/v1.0/directoryObjects/getByIds", `{"ids":["{alice}","{nobody}","{stranger}"],"types":["user","directoryObjectPartnerReference"]}`,
-			`{` + context + `directoryObjects","value":[{"@odata.type":"#microsoft.graph.user","id":"{alice}",` + userTail + `}]}`},
+		{
+			"getByIds", "POST", "/v1.0/directoryObjects/getByIds", `{"ids":["{alice}","{nobody}","{stranger}"],"types":["user","directoryObjectPartnerReference"]}`,
+			`{` + context + `directoryObjects","value":[{"@odata.type":"#microsoft.graph.user","id":"{alice}",` + userTail + `}]}`,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := b.do("alice", tc.method, tc.path, tc.body)

@@ -1,7 +1,6 @@
 package kubehook
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +34,7 @@ type answer struct {
 	// principal is set when the review is about someone of the directory.
 	principal *world.Principal
 	// One of these says through what it is allowed.
-	adminGroup  ident.ObjectID
-	binding     rbac.KubeDecision
+	way         rbac.Way
 	certificate *pki.Issued
 }
 
@@ -44,10 +42,8 @@ func deny(why string) answer { return answer{verdict: verdictDeny, why: why} }
 
 // Names that Kubernetes gives.
 const (
-	credentialID  = "authentication.kubernetes.io/credential-id"
-	certificate   = "X509SHA256="
-	authenticated = "system:authenticated"
-	masters       = "system:masters"
+	credentialID = "authentication.kubernetes.io/credential-id"
+	certificate  = "X509SHA256="
 )
 
 // decide answers a review. The order is that of the identities, the strictest first: what the API server itself is and
@@ -107,8 +103,8 @@ func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint str
 		}
 		return deny(why)
 	}
-	if constrained(&q.request) {
-		return deny(noConstrained)
+	if q.request.Constrained() {
+		return deny("constrained impersonation is not offered")
 	}
 	return answer{verdict: verdictAllow, why: "admin certificate", certificate: &c}
 }
@@ -211,91 +207,41 @@ func signInOf(q *question) (in signIn, ok bool) {
 	return in, true
 }
 
-// holder is a principal with its live groups, and the cluster it asks.
-type holder struct {
-	snap      *snapshot
-	principal *world.Principal
-	groups    []ident.ObjectID // sorted
-}
-
-// source is one place that rights come from. It allows, knows of no right (verdictDeny), or does not know.
-type source func(h *Handler, q *question, who *holder) answer
-
-// sources are asked in order until one allows: what the world knows before what has to be mirrored, so that an allow by
-// a known fact never waits for a cluster.
-func sources() [2]source { return [...]source{adminGroups, kubernetesRBAC} }
-
-// decideRights says what a principal in good standing may do. No single source denies: only when all know of no right it
-// is denied, and when one does not know, neither does the gate.
+// decideRights says what a principal in good standing may do: by its admin groups, by Azure roles where the cluster has them
+// switched on, and by the cluster's own roles and bindings, with the groups that it is in now.
 func (h *Handler) decideRights(snap *snapshot, q *question, p *world.Principal) answer {
-	who := holder{snap: snap, principal: p, groups: h.World.GroupsOf(p.ID)}
-	if constrained(&q.request) {
-		return deny(noConstrained)
-	}
-	if protected(&q.request) {
-		if a := adminGroups(h, q, &who); a.verdict == verdictAllow {
-			return a
+	rules := h.rules(snap)
+	d := h.World.DecideCluster(&rbac.ClusterAsk{Principal: p.ID, Name: p.Name, Request: q.request}, &rules)
+	switch d.Verdict {
+	case rbac.Allow:
+		return answer{verdict: verdictAllow, why: wayText(d.Way.Kind), way: d.Way}
+	case rbac.Deny:
+		if d.Why != "" {
+			return deny(d.Why)
 		}
-		return deny("impersonating this is for cluster admins")
+		return deny("no access of this identity covers it")
+	case rbac.Unknown:
 	}
-	known := true
-	for _, s := range sources() {
-		switch a := s(h, q, &who); a.verdict {
-		case verdictAllow:
-			return a
-		case verdictUnknown:
-			known = false
-		case verdictDeny, verdictNoOpinion:
-		}
-	}
-	if !known {
-		return answer{why: "the cluster's own roles and bindings are not known"}
-	}
-	return deny("no access of this identity covers it")
+	return answer{why: "the cluster's own roles and bindings are not known"}
 }
 
-// adminGroups makes members of the cluster's admin groups cluster admin (aadProfile.adminGroupObjectIDs).
-func adminGroups(_ *Handler, _ *question, who *holder) answer {
-	for _, g := range who.snap.cluster.AAD.AdminGroups {
-		if _, ok := slices.BinarySearchFunc(who.groups, g, func(a, b ident.ObjectID) int { return slices.Compare(a[:], b[:]) }); ok {
-			return answer{verdict: verdictAllow, why: "member of an admin group", adminGroup: g}
-		}
+// rules are what access to a cluster is decided from at this moment.
+func (h *Handler) rules(snap *snapshot) rbac.ClusterRules {
+	own, status := h.Mirror.View(snap.cluster.ID)
+	if !status.Known() {
+		own = nil
 	}
-	return answer{verdict: verdictDeny}
+	return h.World.ClusterRules(&snap.cluster, own)
 }
 
-// kubernetesRBAC asks the cluster's own roles and bindings, for the live groups.
-func kubernetesRBAC(h *Handler, q *question, who *holder) answer {
-	set, status := h.Mirror.View(who.snap.cluster.ID)
-	if set == nil || !status.Known() {
-		return answer{}
+func wayText(k rbac.WayKind) string {
+	switch k {
+	case rbac.ByAdminGroup:
+		return "member of an admin group"
+	case rbac.ByRole:
+		return "Azure role assignment"
+	case rbac.ByBinding:
+		return "Kubernetes RBAC"
 	}
-	d := set.Decide(q.request, rbac.KubeUser{Name: who.principal.Name, Groups: who.groups, Named: []string{authenticated}})
-	if d.Allowed {
-		return answer{verdict: verdictAllow, why: "Kubernetes RBAC", binding: d}
-	}
-	return answer{verdict: verdictDeny}
-}
-
-const noConstrained = "constrained impersonation is not offered"
-
-// constrained reports whether a request is of constrained impersonation. The API server remembers its success for 10 s
-// before it asks any authorizer, which would outlive a revocation; without it, it falls back to plain impersonation.
-func constrained(r *rbac.KubeRequest) bool {
-	return strings.HasPrefix(r.Verb, "impersonate:") || strings.HasPrefix(r.Verb, "impersonate-on:")
-}
-
-// protected reports whether a request would make someone more than any role can: a group that precedes every authorizer or
-// that admin certificates carry, or the mark of a client certificate.
-func protected(r *rbac.KubeRequest) bool {
-	if r.Verb != "impersonate" || r.NonResource {
-		return false
-	}
-	switch r.Resource {
-	case "groups":
-		return r.Name == masters || r.Name == pki.AdminGroup
-	case "userextras":
-		return strings.EqualFold(r.Subresource, credentialID)
-	}
-	return false
+	return ""
 }

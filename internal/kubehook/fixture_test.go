@@ -7,7 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -276,7 +275,7 @@ func newGate(t tb) *gate {
 		e.PutBinding(b)
 	}
 	g := &gate{mirror: &mirrored{set: e.Done(), known: true}, tokens: tokens{}, mux: http.NewServeMux()}
-	g.Handler = &Handler{World: w, Tokens: g.tokens, Mirror: g.mirror, Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	g.Handler = &Handler{World: w, Tokens: g.tokens, Mirror: g.mirror, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	g.Mount(g.mux)
 	return g
 }

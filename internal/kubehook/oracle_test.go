@@ -318,10 +318,7 @@ func FuzzSubjectAccessReview(f *testing.F) {
 	}
 	g := newGate(f)
 	f.Fuzz(func(t *testing.T, body []byte, cluster string, mirrorKnown bool) {
-		i := slices.IndexFunc(clusters(), func(k managedcluster.Cluster) bool { return k.Name == cluster })
-		if i < 0 {
-			i = 0
-		}
+		i := max(0, slices.IndexFunc(clusters(), func(k managedcluster.Cluster) bool { return k.Name == cluster }))
 		g.mirror.known = mirrorKnown
 		check(t, g, clusters()[i], body)
 	})

@@ -23,11 +23,13 @@ func (h *Handler) allowText(snap *snapshot, a *answer) string {
 	case a.certificate != nil:
 		c := a.certificate
 		fmt.Fprintf(&b, "%s certificate %s issued to %s at %s", c.Kind, c.Fingerprint, c.HolderUPN, c.IssuedAt.UTC().Format(time.RFC3339))
-	case a.binding.Allowed:
+	case a.way.Kind == rbac.ByBinding:
 		h.bindingText(&b, a)
+	case a.way.Kind == rbac.ByRole:
+		h.roleText(&b, a)
 	default:
 		b.WriteString("admin group ")
-		h.groupText(&b, a, a.adminGroup)
+		h.groupText(&b, a, a.way.Holder)
 	}
 	fmt.Fprintf(&b, "; revision %d", snap.revision)
 	return b.String()
@@ -35,7 +37,7 @@ func (h *Handler) allowText(snap *snapshot, a *answer) string {
 
 // bindingText names a binding as Kubernetes' own authorizer does, and how the principal is its subject.
 func (h *Handler) bindingText(b *strings.Builder, a *answer) {
-	d := &a.binding
+	d := &a.way
 	kind, name := "ClusterRoleBinding", d.Binding.Name
 	if d.Binding.Namespace != "" {
 		kind, name = "RoleBinding", d.Binding.Name+"/"+d.Binding.Namespace
@@ -48,6 +50,18 @@ func (h *Handler) bindingText(b *strings.Builder, a *answer) {
 		}
 	}
 	fmt.Fprintf(b, "%q", d.Subject.Name)
+}
+
+// roleText names a role assignment, how the principal holds it, and where.
+func (h *Handler) roleText(b *strings.Builder, a *answer) {
+	g := a.way.Grant
+	fmt.Fprintf(b, "role %q by assignment %q at %q, held ", g.Role.Definition.Name, g.Assignment.ID.String(), g.Assignment.Scope)
+	if a.way.Holder == a.principal.ID {
+		b.WriteString("directly")
+		return
+	}
+	b.WriteString("by group ")
+	h.groupText(b, a, a.way.Holder)
 }
 
 // groupText names a group and the groups between it and the principal.

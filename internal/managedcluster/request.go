@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
@@ -209,10 +210,8 @@ func readAAD(r *reader) *aadRequest {
 }
 
 func appendNew[T comparable](list []T, v T) []T {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
+	if slices.Contains(list, v) {
+		return list
 	}
 	return append(list, v)
 }

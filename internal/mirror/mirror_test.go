@@ -2,8 +2,8 @@ package mirror
 
 import (
 	"errors"
-	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,7 +35,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{
 		t: t, id: ident.New[ident.ClusterID](), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), moved: make(chan struct{}),
 	}
-	f.Set = &Set{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: f.clock, changed: f.signal}
+	f.Set = &Set{Log: slog.New(slog.DiscardHandler), Now: f.clock, changed: f.signal}
 	t.Cleanup(f.Close)
 	return f
 }
@@ -309,4 +309,20 @@ type writer chan string
 func (w writer) Write(b []byte) (int, error) {
 	w <- string(b)
 	return len(b), nil
+}
+
+// TestAggregation holds that the labels by which a ClusterRole adds to view and edit are kept.
+func TestAggregation(t *testing.T) {
+	const label = "rbac.authorization.k8s.io/aggregate-to-"
+	for labels, want := range map[string]rbac.Aggregate{
+		"": 0, "view": rbac.AggregateView, "edit": rbac.AggregateEdit, "view edit": rbac.AggregateView | rbac.AggregateEdit, "admin": 0,
+	} {
+		r := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{label + "other": "true", label + "admin": "false"}}}
+		for _, l := range strings.Fields(labels) {
+			r.Labels[label+l] = "true"
+		}
+		if got := aggregates(r.Labels); got != want {
+			t.Errorf("%q: %v, want %v", labels, got, want)
+		}
+	}
 }

@@ -182,8 +182,20 @@ func putClusterRole(e *rbac.Edit, obj any) (string, string, error) {
 	if !ok {
 		return "", "", wrongType(obj)
 	}
-	e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules)})
+	e.PutRole(&rbac.KubeRole{Name: r.Name, Rules: rules(r.Rules), AggregateTo: aggregates(r.Labels)})
 	return "", r.Name, nil
+}
+
+// aggregates reads which of Kubernetes' own roles a ClusterRole adds to.
+func aggregates(labels map[string]string) rbac.Aggregate {
+	var to rbac.Aggregate
+	if labels["rbac.authorization.k8s.io/aggregate-to-view"] == "true" {
+		to |= rbac.AggregateView
+	}
+	if labels["rbac.authorization.k8s.io/aggregate-to-edit"] == "true" {
+		to |= rbac.AggregateEdit
+	}
+	return to
 }
 
 func putRoleBinding(e *rbac.Edit, obj any) (string, string, error) {

@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -18,38 +17,44 @@ type Request struct {
 	Scope string
 }
 
-// Facts are what a decision is made from. All of it is in memory.
+// Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
 type Facts interface {
-	// GroupsOf returns every group the principal is in, directly or by nesting. The caller must not change it.
-	GroupsOf(ident.ObjectID) []ident.ObjectID
-	// GrantsOf returns the assignments held by exactly this principal or group. The caller must not change it.
-	GrantsOf(ident.ObjectID) []*Grant
+	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
+	Principal(ident.ObjectID) (*Grants, []GroupRef)
+	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting.
+	Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef)
+	// Denials returns the deny assignments.
+	Denials() []*Denial
 }
 
-// Grant is an assignment with its role, made ready for decisions. It does not change.
-type Grant struct {
-	Assignment Assignment
-	Role       *Role
-	scopeKey   string  // lower case, no trailing slash; "" for the root
-	path       [1]Path // what an allow through this grant says; made once, so that an allow takes no memory
+// GroupRef is a group as the Facts number it.
+type GroupRef uint32
+
+// walk goes along a principal and every group that it is in; some may come twice.
+type walk struct {
+	facts         Facts
+	principal     ident.ObjectID
+	begun         bool
+	direct, above []GroupRef
 }
 
-// nowhere is the key of a malformed scope: no scope is below it, so an empty one is not the root.
-const nowhere = "\x00"
-
-// NewGrant makes an assignment ready for decisions.
-func NewGrant(a Assignment, r *Role) *Grant {
-	key := nowhere
-	if strings.HasPrefix(a.Scope, "/") {
-		key = strings.TrimSuffix(strings.ToLower(a.Scope), "/")
+// next returns the next holder: nil for the principal itself, which comes first.
+func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
+	switch {
+	case !w.begun:
+		w.begun = true
+		grants, w.direct = w.facts.Principal(w.principal)
+		return nil, grants, true
+	case len(w.above) > 0:
+		group, grants, _ = w.facts.Group(w.above[0])
+		w.above = w.above[1:]
+		return group, grants, true
+	case len(w.direct) > 0:
+		group, grants, w.above = w.facts.Group(w.direct[0])
+		w.direct = w.direct[1:]
+		return group, grants, true
 	}
-	return &Grant{
-		Assignment: a, Role: r, scopeKey: key,
-		path: [1]Path{{
-			AssignmentID: a.ID, RoleDefinitionID: a.RoleDefinitionID, RoleName: r.Definition.Name, Scope: a.Scope,
-			Holder: a.PrincipalID, HolderType: a.PrincipalType,
-		}},
-	}
+	return nil, nil, false
 }
 
 // Verdict is the outcome of a decision. The zero Verdict is Unknown, so that a forgotten one allows nothing.
@@ -58,8 +63,8 @@ type Verdict uint8
 // The verdicts.
 const (
 	Unknown Verdict = iota // it could not be decided; neither allow nor deny
-	Allow                  // a grant covers it
-	Deny                   // no grant covers it
+	Allow                  // something grants it
+	Deny                   // nothing grants it, or a deny assignment takes it away
 )
 
 // String returns the verdict's name.
@@ -75,31 +80,16 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Path is one way in which a principal holds an action: through this assignment, held by the principal itself or by a
-// group that it is in.
-type Path struct {
-	AssignmentID     ident.RoleAssignmentID
-	RoleDefinitionID ident.RoleDefinitionID
-	RoleName         string
-	// Scope of the assignment, as written there.
-	Scope string
-	// Holder is the principal asked about, or the group through which it holds the assignment.
-	Holder     ident.ObjectID
-	HolderType PrincipalType
-}
-
 // Decision is what was decided and why, as values.
 type Decision struct {
 	Verdict Verdict
-	// Paths says through which grants: for Allow those that allow, for Unknown those whose condition could not be judged.
-	// It must not be changed.
-	Paths []Path
+	// Grants that allow: one from Decide, all from Explain. It must not be changed.
+	Grants []*Grant
+	// Denial is the deny assignment that takes the action away.
+	Denial *Denial
 }
 
-// Decide decides by the first grant that allows, the principal's own before those of its groups. An allow takes no memory.
-//
-// A grant with a condition (ABAC) allows nothing here, for conditions are not judged; where only such a grant would
-// allow, the verdict is Unknown.
+// Decide decides by the first grant that allows, the principal's own before those of its groups. It takes no memory.
 func Decide(req Request, facts Facts) Decision { return decide(req, facts, false) }
 
 // Explain decides like Decide and names every grant that allows.
@@ -111,82 +101,61 @@ func decide(req Request, facts Facts, all bool) Decision {
 	}
 	var actionBuf [stackAction]byte
 	var scopeBuf [stackScope]byte
-	q := query{action: lowerASCII(actionBuf[:0], req.Action), scope: lowerScope(scopeBuf[:0], req.Scope), data: req.Data}
-	var f found
-	f.look(&q, facts.GrantsOf(req.Principal), all)
-	if all || f.allowed == nil {
-		for _, g := range facts.GroupsOf(req.Principal) {
-			if f.look(&q, facts.GrantsOf(g), all); f.allowed != nil && !all {
+	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
+	q.own = lowerASCII(actionBuf[:0], req.Action)
+	q.marks = rootMarks().down(q.scope)
+	if d := denied(&q, req.Principal, facts); d != nil {
+		return Decision{Verdict: Deny, Denial: d}
+	}
+	grants := look(&q, req.Principal, facts, all)
+	if len(grants) == 0 {
+		return Decision{Verdict: Deny}
+	}
+	return Decision{Verdict: Allow, Grants: grants}
+}
+
+// query is a request made ready: all texts in lower case.
+type query struct {
+	names
+	data  bool
+	scope []byte
+	marks marks
+	attributes
+	// kube and own rules decide what the roles that follow Kubernetes' aggregation have.
+	kube  *KubeRequest
+	rules *ClusterRBAC
+	// clusterAdmin is true for what only the built-in Cluster Admin may.
+	clusterAdmin bool
+}
+
+// look walks to the first grant that covers the query, or along all of them.
+func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
+	var found []*Grant
+	w := walk{facts: facts, principal: principal}
+	for {
+		_, grants, ok := w.next()
+		if !ok {
+			return found
+		}
+		for i := 0; ; i++ {
+			var g *Grant
+			if g, i = grants.first(q, i); g == nil {
 				break
 			}
-		}
-	}
-	switch {
-	case f.allowed != nil:
-		return Decision{Verdict: Allow, Paths: f.allowed}
-	case f.unjudged != nil:
-		return Decision{Verdict: Unknown, Paths: f.unjudged}
-	}
-	return Decision{Verdict: Deny}
-}
-
-// query is a request in lower case. It is apart from found, which leaves decide, so that its texts can stay on the stack.
-type query struct {
-	action, scope []byte
-	data          bool
-}
-
-type found struct {
-	allowed, unjudged []Path
-}
-
-// look looks at the grants of one principal or group, all of them or up to the first that allows.
-func (f *found) look(q *query, grants []*Grant, all bool) {
-	for _, g := range grants {
-		if !covers(g.scopeKey, q.scope) || !g.Role.grants(q.action, q.data) {
-			continue
-		}
-		if g.Assignment.Condition != "" {
-			f.unjudged = add(f.unjudged, g)
-			continue
-		}
-		f.allowed = add(f.allowed, g)
-		if !all {
-			return
+			if !all {
+				return g.self[:1:1]
+			}
+			found = addGrant(found, g)
 		}
 	}
 }
 
-// add appends a grant's path; the first one takes no memory. The grant's own array is never written to: its slice has
-// no room left.
-func add(paths []Path, g *Grant) []Path {
-	if paths == nil {
-		return g.path[:1:1]
-	}
-	return append(paths, g.path[0])
-}
-
-// covers reports whether scope, in lower case, is at key or below it, by whole segments.
-func covers(key string, scope []byte) bool {
-	return len(scope) >= len(key) && string(scope[:len(key)]) == key && (len(scope) == len(key) || scope[len(key)] == '/')
-}
-
-// lowerScope appends a scope in the form in which scopes are compared: lower case, no trailing slash. Names of resource
-// groups may have letters beyond ASCII.
-func lowerScope(b []byte, s string) []byte {
-	s = strings.TrimSuffix(s, "/")
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return append(b, strings.ToLower(s)...)
+// addGrant appends a grant that is not there yet: a walk may come to a group twice.
+func addGrant(list []*Grant, g *Grant) []*Grant {
+	for _, x := range list {
+		if x == g {
+			return list
 		}
 	}
-	return lowerASCII(b, s)
-}
-
-// Covers reports whether an assignment at one scope applies at another: the same, or below it by whole segments, without
-// case. Both start with '/'.
-func Covers(assigned, scope string) bool {
-	var buf [stackScope]byte
-	return strings.HasPrefix(assigned, "/") && strings.HasPrefix(scope, "/") &&
-		covers(strings.TrimSuffix(strings.ToLower(assigned), "/"), lowerScope(buf[:0], scope))
+	return append(list, g)
 }

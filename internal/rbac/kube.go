@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -15,6 +16,9 @@ type PolicyRule struct {
 type KubeRole struct {
 	Namespace, Name string
 	Rules           []PolicyRule
+	// AggregateTo says which of Kubernetes' roles a ClusterRole adds to, by its labels
+	// rbac.authorization.k8s.io/aggregate-to-view and -edit.
+	AggregateTo Aggregate
 }
 
 // The kinds of RoleRef.Kind.
@@ -193,15 +197,7 @@ func (r *PolicyRule) coversResource(resource, sub string) bool {
 // coversName holds for every name when the rule names none. A request without a name (a list, a create) is covered only
 // by a rule that names none.
 func (r *PolicyRule) coversName(name string) bool {
-	if len(r.ResourceNames) == 0 {
-		return true
-	}
-	for _, s := range r.ResourceNames {
-		if s == name {
-			return true
-		}
-	}
-	return false
+	return len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, name)
 }
 
 // coversPath knows whole paths and paths that end with stars.

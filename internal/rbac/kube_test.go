@@ -81,12 +81,12 @@ func TestPolicyRule(t *testing.T) {
 
 // slowCoversRule follows the description of the API type.
 func slowCoversRule(r PolicyRule, q KubeRequest) bool {
-	any := func(list []string, ok func(string) bool) bool { return slices.ContainsFunc(list, ok) }
-	if !any(r.Verbs, func(v string) bool { return v == "*" || v == q.Verb }) {
+	some := func(list []string, ok func(string) bool) bool { return slices.ContainsFunc(list, ok) }
+	if !some(r.Verbs, func(v string) bool { return v == "*" || v == q.Verb }) {
 		return false
 	}
 	if q.NonResource {
-		return any(r.NonResourceURLs, func(u string) bool {
+		return some(r.NonResourceURLs, func(u string) bool {
 			return u == "*" || u == q.Path || strings.HasSuffix(u, "*") && strings.HasPrefix(q.Path, strings.TrimRight(u, "*"))
 		})
 	}
@@ -94,8 +94,8 @@ func slowCoversRule(r PolicyRule, q KubeRequest) bool {
 	if q.Subresource != "" {
 		full += "/" + q.Subresource
 	}
-	return any(r.APIGroups, func(g string) bool { return g == "*" || g == q.APIGroup }) &&
-		any(r.Resources, func(s string) bool { return s == "*" || s == full || q.Subresource != "" && s == "*/"+q.Subresource }) &&
+	return some(r.APIGroups, func(g string) bool { return g == "*" || g == q.APIGroup }) &&
+		some(r.Resources, func(s string) bool { return s == "*" || s == full || q.Subresource != "" && s == "*/"+q.Subresource }) &&
 		(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, q.Name))
 }
 

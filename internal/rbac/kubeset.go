@@ -16,6 +16,7 @@ type ClusterRBAC struct {
 	bindings sharded[objectKey, *Binding]
 	names    sharded[nameKey, *subject]        // users, service accounts, and groups whose name is not an object id
 	ids      sharded[ident.ObjectID, *subject] // groups named by an object id
+	follow   []*KubeRole                       // ClusterRoles that are aggregated
 	roleLen  int
 	bindLen  int
 }
@@ -110,18 +111,32 @@ func (e *Edit) Done() *ClusterRBAC { return e.set }
 // PutRole makes or replaces a role. The caller must not change it afterwards.
 func (e *Edit) PutRole(r *KubeRole) {
 	k := objectKey{r.Namespace, r.Name}
-	if e.set.roles.get(k) == nil {
+	old := e.set.roles.get(k)
+	if old == nil {
 		e.set.roleLen++
 	}
 	e.roles.put(k, r)
+	e.follow(old, r)
 }
 
 // DropRole removes a role; without a namespace, a ClusterRole.
 func (e *Edit) DropRole(namespace, name string) {
 	k := objectKey{namespace, name}
-	if e.set.roles.get(k) != nil {
+	if old := e.set.roles.get(k); old != nil {
 		e.set.roleLen--
 		e.roles.drop(k)
+		e.follow(old, nil)
+	}
+}
+
+// follow keeps the list of aggregated ClusterRoles. Sets share it, so it is copied.
+func (e *Edit) follow(old, r *KubeRole) {
+	follows := func(r *KubeRole) bool { return r != nil && r.Namespace == "" && r.AggregateTo != 0 }
+	if follows(old) {
+		e.set.follow = slices.DeleteFunc(slices.Clone(e.set.follow), func(x *KubeRole) bool { return x == old })
+	}
+	if follows(r) {
+		e.set.follow = append(slices.Clip(e.set.follow), r)
 	}
 }
 

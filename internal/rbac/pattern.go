@@ -48,13 +48,104 @@ func (p *pattern) match(s []byte) bool {
 	return true
 }
 
-func matchAny(ps []pattern, s []byte) bool {
-	for i := range ps {
-		if ps[i].match(s) {
+// patterns is a list of patterns as tables: what is asked of a role is mostly one of many plain action strings.
+type patterns struct {
+	all   bool                // one of them is "*"
+	exact map[string]struct{} // without a star
+	below map[string]struct{} // "X/*", as "X/"
+	other []pattern
+	texts []string // all, in lower case
+}
+
+func newPatterns(in []string) patterns {
+	var p patterns
+	for _, s := range in {
+		s = string(lowerASCII(nil, s))
+		p.texts = append(p.texts, s)
+		switch stars := strings.Count(s, "*"); {
+		case s == "*":
+			p.all = true
+		case stars == 0:
+			p.exact = putText(p.exact, s)
+		case stars == 1 && strings.HasSuffix(s, "/*"):
+			p.below = putText(p.below, strings.TrimSuffix(s, "*"))
+		default:
+			p.other = append(p.other, compilePattern(s))
+		}
+	}
+	return p
+}
+
+func putText(m map[string]struct{}, s string) map[string]struct{} {
+	if m == nil {
+		m = map[string]struct{}{}
+	}
+	m[s] = struct{}{}
+	return m
+}
+
+// match reports whether some pattern covers an action in lower case. A star in the action is a character like others, which
+// only a pattern's star covers: so an action that stands for many is covered when all of them are.
+func (p *patterns) match(s []byte) bool {
+	if p.all {
+		return true
+	}
+	if len(p.exact) > 0 {
+		if _, ok := p.exact[string(s)]; ok {
+			return true
+		}
+	}
+	if len(p.below) > 0 {
+		for i := len(s); i > 0; i = bytes.LastIndexByte(s[:i-1], '/') + 1 {
+			if s[i-1] != '/' {
+				continue
+			}
+			if _, ok := p.below[string(s[:i])]; ok {
+				return true
+			}
+		}
+	}
+	for i := range p.other {
+		if p.other[i].match(s) {
 			return true
 		}
 	}
 	return false
+}
+
+// meets reports whether some action that s stands for is covered; s has stars.
+func (p *patterns) meets(s []byte) bool {
+	for _, t := range p.texts {
+		if meet(t, string(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// meet reports whether two patterns have an action in common.
+func meet(a, b string) bool {
+	// row[j] says whether a[i:] and b[j:] have something in common, from the ends back.
+	row := make([]bool, len(b)+1)
+	for i := len(a); i >= 0; i-- {
+		diagonal := false // row[j+1] of the row before
+		for j := len(b); j >= 0; j-- {
+			was := row[j]
+			right := j < len(b) && row[j+1]
+			switch {
+			case i == len(a) && j == len(b):
+				row[j] = true
+			case i < len(a) && a[i] == '*':
+				row[j] = was || right
+			case j < len(b) && b[j] == '*':
+				row[j] = right || i < len(a) && was
+			default:
+				row[j] = i < len(a) && j < len(b) && a[i] == b[j] && diagonal
+			}
+			diagonal = was
+		}
+	}
+	return row[0]
 }
 
 // Sizes of the buffers that live on the stack; longer texts take memory from the heap.
@@ -74,4 +165,13 @@ func lowerASCII(b []byte, s string) []byte {
 		}
 	}
 	return b
+}
+
+// lowerInPlace lowers the letters A to Z of b itself.
+func lowerInPlace(b []byte) {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + ('a' - 'A')
+		}
+	}
 }

@@ -81,6 +81,37 @@ func TestPatternAgainstRegexp(t *testing.T) {
 		if got, want := fastMatch(p, s), slowMatch(p, s); got != want {
 			t.Fatalf("pattern %q, action %q: got %v, want %v", p, s, got, want)
 		}
+		list := append(rapid.SliceOfN(rapid.StringMatching(`[abA/*]{1,6}`), 0, 4).Draw(t, "others"), p)
+		table, want := newPatterns(list), false
+		for _, x := range list {
+			want = want || slowMatch(x, s)
+		}
+		if got := table.match(lowerASCII(nil, s)); got != want {
+			t.Fatalf("patterns %q, action %q: got %v, want %v", list, s, got, want)
+		}
+	})
+}
+
+// TestMeet compares with trying: two patterns of few letters meet when some short word is in both.
+func TestMeet(t *testing.T) {
+	words := []string{""}
+	for i := 0; len(words) < 4000; i++ {
+		words = append(words, words[i]+"a", words[i]+"b", words[i]+"/")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a := rapid.StringMatching(`[ab/*]{0,5}`).Draw(t, "a")
+		b := rapid.StringMatching(`[ab/*]{0,5}`).Draw(t, "b")
+		ca, cb, want := compilePattern(a), compilePattern(b), false
+		for _, w := range words {
+			want = want || ca.match([]byte(w)) && cb.match([]byte(w))
+		}
+		got := meet(a, b)
+		if got != want && (want || strings.Count(a, "*")+strings.Count(b, "*") < 2) {
+			t.Fatalf("%q and %q meet: %v, want %v", a, b, got, want)
+		}
+		if got != meet(b, a) {
+			t.Fatal("not the same from both sides")
+		}
 	})
 }
 
@@ -168,7 +199,7 @@ func FuzzCovers(f *testing.F) {
 		if got, want := Covers(a, s), slowCovers(a, s); got != want {
 			t.Fatalf("Covers(%q, %q) = %v, want %v", a, s, got, want)
 		}
-		g := NewGrant(Assignment{Scope: a}, &Role{blocks: []block{{control: rules{allow: []pattern{compilePattern("*")}}}}})
+		g := NewGrant(Assignment{Scope: a}, &Role{blocks: []block{{control: rules{allow: newPatterns([]string{"*"})}}}})
 		d := Decide(Request{Action: "x", Scope: s}, oneHolder{g})
 		if got, want := d.Verdict == Allow, slowCovers(a, s); got != want {
 			t.Fatalf("Decide at %q with a grant at %q: %v, want %v", s, a, d.Verdict, want)

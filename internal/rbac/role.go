@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
 // Role is a role definition made ready for decisions. It does not change.
 type Role struct {
 	Definition RoleDefinition
 	blocks     []block
+	follows    Aggregate
 }
 
 // block is one permission of a role: what it grants less what it takes away again.
@@ -19,7 +21,7 @@ type block struct {
 }
 
 type rules struct {
-	allow, except []pattern
+	allow, except patterns
 }
 
 // maxPattern bounds an action string in bytes; Azure's longest are below 200.
@@ -42,13 +44,54 @@ func Compile(d RoleDefinition) (*Role, error) {
 			return nil, fault.New(fault.Invalid, "", "An assignable scope must start with '/'.").At(fmt.Sprintf("assignableScopes[%d]", i))
 		}
 	}
-	r := &Role{Definition: d, blocks: make([]block, len(d.Permissions))}
-	for i, p := range d.Permissions {
-		b := &r.blocks[i]
+	blocks, err := compileBlocks(d.Permissions)
+	if err != nil {
+		return nil, err
+	}
+	return &Role{Definition: d, blocks: blocks, follows: follows(d)}, nil
+}
+
+// The built-in roles that mean more than their action strings.
+const (
+	kubeReader       = "7f6c6a51-bcf8-42ba-9220-52d62157d7db" // Azure Kubernetes Service RBAC Reader
+	kubeWriter       = "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb" // Azure Kubernetes Service RBAC Writer
+	kubeClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b" // Azure Kubernetes Service RBAC Cluster Admin
+)
+
+// Aggregate says which of Kubernetes' aggregated roles a role follows for resources that Azure does not list.
+type Aggregate uint8
+
+// The aggregated roles: edit holds what view holds.
+const (
+	AggregateView Aggregate = 1 << iota
+	AggregateEdit
+)
+
+func follows(d RoleDefinition) Aggregate {
+	if d.Type != BuiltInRole {
+		return 0
+	}
+	switch d.ID.String() {
+	case kubeReader:
+		return AggregateView
+	case kubeWriter:
+		return AggregateView | AggregateEdit
+	}
+	return 0
+}
+
+func (r *Role) clusterAdmin() bool {
+	return r.Definition.Type == BuiltInRole && r.Definition.ID == ident.MustParse[ident.RoleDefinitionID](kubeClusterAdmin)
+}
+
+func compileBlocks(permissions []Permission) ([]block, error) {
+	blocks := make([]block, len(permissions))
+	for i, p := range permissions {
+		b := &blocks[i]
 		for _, list := range []struct {
 			field string
 			in    []string
-			out   *[]pattern
+			out   *patterns
 		}{
 			{"actions", p.Actions, &b.control.allow},
 			{"notActions", p.NotActions, &b.control.except},
@@ -62,21 +105,16 @@ func Compile(d RoleDefinition) (*Role, error) {
 			*list.out = compiled
 		}
 	}
-	return r, nil
+	return blocks, nil
 }
 
-func compilePatterns(in []string) ([]pattern, int, *fault.Error) {
-	if len(in) == 0 {
-		return nil, 0, nil
-	}
-	out := make([]pattern, 0, len(in))
+func compilePatterns(in []string) (patterns, int, *fault.Error) {
 	for i, s := range in {
 		if why := badPattern(s); why != "" {
-			return nil, i, fault.New(fault.Invalid, "", "An action string %s.", why)
+			return patterns{}, i, fault.New(fault.Invalid, "", "An action string %s.", why)
 		}
-		out = append(out, compilePattern(s))
 	}
-	return out, 0, nil
+	return newPatterns(in), 0, nil
 }
 
 // badPattern says what is wrong with an action string, if anything. Only printable ASCII is let in: that makes "without
@@ -96,22 +134,55 @@ func badPattern(s string) string {
 	return ""
 }
 
-// grants reports whether the role has the action; lower is the action in lower case.
-func (r *Role) grants(lower []byte, data bool) bool {
+// of returns the rules of one plane.
+func (b *block) of(data bool) *rules {
+	if data {
+		return &b.data
+	}
+	return &b.control
+}
+
+// grants reports whether the rules grant a request: by its own action, by its resource's where that implies it, or as a custom
+// resource. What is taken away under any of its names is not granted.
+func (s *rules) grants(q *query) bool {
+	if !s.allow.match(q.own) && !(q.implied && s.allow.match(q.parent)) && !(len(q.custom) > 0 && s.allow.match(q.custom)) {
+		return false
+	}
+	return !s.excepts(q)
+}
+
+func (s *rules) excepts(q *query) bool {
+	if len(s.except.texts) == 0 {
+		return false
+	}
+	if q.glob {
+		return s.except.meets(q.own) || len(q.parent) > 0 && s.except.meets(q.parent) || len(q.custom) > 0 && s.except.meets(q.custom)
+	}
+	return s.except.match(q.own) || len(q.parent) > 0 && s.except.match(q.parent) || len(q.custom) > 0 && s.except.match(q.custom)
+}
+
+// hit reports whether the rules have any of what is asked for.
+func (s *rules) hit(q *query) bool {
+	if q.glob {
+		return s.allow.meets(q.own)
+	}
+	return s.allow.match(q.own) || len(q.parent) > 0 && s.allow.match(q.parent) || len(q.custom) > 0 && s.allow.match(q.custom)
+}
+
+// covers reports whether the role grants a request.
+func (r *Role) covers(q *query) bool {
 	for i := range r.blocks {
-		set := &r.blocks[i].control
-		if data {
-			set = &r.blocks[i].data
-		}
-		if matchAny(set.allow, lower) && !matchAny(set.except, lower) {
+		if r.blocks[i].of(q.data).grants(q) {
 			return true
 		}
 	}
-	return false
+	return r.follows != 0 && len(q.custom) > 0 && q.rules != nil && q.rules.aggregated(r.follows, q.kube)
 }
 
 // Grants reports whether the role has the action, of the control plane or of the data plane.
 func (r *Role) Grants(action string, data bool) bool {
 	var buf [stackAction]byte
-	return r.grants(lowerASCII(buf[:0], action), data)
+	q := query{data: data}
+	q.own = lowerASCII(buf[:0], action)
+	return r.covers(&q)
 }

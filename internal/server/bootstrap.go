@@ -21,9 +21,10 @@ const firstDomain = "keyreeve.test"
 // ownerRole is the built-in role Owner.
 const ownerRole = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
-// bootstrap makes the first tenant, subscription and administrator of an empty store, and writes the administrator's
+// bootstrap makes the first tenant, subscription and administrator of an empty store, with the service principals of the
+// well-known applications, and writes the administrator's
 // sign-in to the data folder. On a store that has a tenant it only finishes what a crash left half done.
-func bootstrap(ctx context.Context, db *store.DB, dir datadir.Dir, now time.Time) error {
+func bootstrap(ctx context.Context, db *store.DB, dir datadir.Dir, catalog *directory.Catalog, now time.Time) error {
 	var tenants []directory.Tenant
 	err := db.View(ctx, func(tx *store.Tx) (err error) {
 		tenants, err = tx.Tenants()
@@ -73,6 +74,11 @@ func bootstrap(ctx context.Context, db *store.DB, dir datadir.Dir, now time.Time
 		}
 		if err := tx.PutSubscription(subscription); err != nil {
 			return err
+		}
+		for _, app := range catalog.Apps() {
+			if err := tx.PutServicePrincipal(directory.FirstPartyPrincipal(tenant, app)); err != nil {
+				return err
+			}
 		}
 		return tx.PutAssignment(rbac.Assignment{
 			ID: ident.New[ident.RoleAssignmentID](), Scope: "/subscriptions/" + subscription.ID.String(),

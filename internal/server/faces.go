@@ -23,6 +23,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
 	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/signin"
 	"github.com/keyreeve/keyreeve/internal/token"
 )
@@ -63,7 +64,7 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}
 	mux := http.NewServeMux()
 	h := &graph.Handler{
-		DB: s.db, World: s.world, Auth: auth, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}
 	h.Mount(mux)
@@ -118,8 +119,18 @@ func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
 	}
 }
 
+// ownRules reads the clusters' own roles and bindings; nil while they are not known.
+func ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
+	return func(id ident.ClusterID) *rbac.ClusterRBAC {
+		if own, status := m.View(id); status.Known() {
+			return own
+		}
+		return nil
+	}
+}
+
 // armFace builds the Resource Manager API and what does its long-running operations.
-func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor) (http.Handler, *arm.Runner, *containerservice.Handler, error) {
+func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor, m *mirror.Set) (http.Handler, *arm.Runner, *containerservice.Handler, error) {
 	auth, err := s.checker(catalog.Audiences(directory.ResourceManager())...)
 	if err != nil {
 		return nil, nil, nil, err
@@ -130,7 +141,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	contents := []arm.Contents{aks}
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
-	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents}
+	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
 	aks.Mount(face, runner)
 	groups.Mount(face)

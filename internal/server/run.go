@@ -8,7 +8,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
 	"github.com/keyreeve/keyreeve/internal/datadir"
-	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/upkeep"
@@ -52,17 +51,15 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 
 // build makes the faces and their listeners, and the task that does long-running operations.
 func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-chan struct{}) ([]listener, task, *containerservice.Handler, error) {
-	e := s.cfg.endpoints()
-	catalog := directory.NewCatalog(e.ARM, e.Graph)
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	armAPI, runner, aks, err := s.armFace(catalog, driver)
+	armAPI, runner, aks, err := s.armFace(s.catalog, driver, mirrors)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	graphAPI, err := s.graphFace(catalog, hasher)
+	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -76,7 +73,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-
 	}
 	open := tlsConfig(s.serving.get, nil)
 	return []listener{
-		{"sign-in", s.cfg.address(0), s.loginFace(catalog, hasher), open},
+		{"sign-in", s.cfg.address(0), s.loginFace(s.catalog, hasher), open},
 		{"ARM", s.cfg.address(1), armAPI, open},
 		{"Graph", s.cfg.address(2), graphAPI, open},
 		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},

@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -30,6 +31,7 @@ import (
 type Server struct {
 	cfg     resolved
 	log     *slog.Logger
+	catalog *directory.Catalog
 	db      *store.DB
 	world   *world.World
 	sealer  *seal.Sealer
@@ -49,7 +51,8 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: r, log: cfg.Log, ring: &keyring.Ring{}}
+	e := r.endpoints()
+	s := &Server{cfg: r, log: cfg.Log, catalog: directory.NewCatalog(e.ARM, e.Graph), ring: &keyring.Ring{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -86,7 +89,7 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, s.db.Close)
-	if err := bootstrap(ctx, s.db, dir, s.cfg.Now()); err != nil {
+	if err := bootstrap(ctx, s.db, dir, s.catalog, s.cfg.Now()); err != nil {
 		return err
 	}
 	if s.world, err = world.New(); err != nil {
@@ -133,8 +136,8 @@ func (s *Server) openAuthorities(ctx context.Context) (err error) {
 // close releases what Open took, in reverse.
 func (s *Server) close() error {
 	var err error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.closers[i]())
+	for _, c := range slices.Backward(s.closers) {
+		err = errors.Join(err, c())
 	}
 	s.closers = nil
 	return err

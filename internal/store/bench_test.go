@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -16,13 +15,13 @@ import (
 
 func openBench(b *testing.B) (*store.DB, ident.TenantID) {
 	b.Helper()
-	db, err := store.Open(context.Background(), store.Options{Path: filepath.Join(b.TempDir(), "bench.db"), Now: time.Now})
+	db, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "bench.db"), Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
 	t := ident.New[ident.TenantID]()
-	if _, err := db.Update(context.Background(), func(tx *store.Tx) error {
+	if _, err := db.Update(b.Context(), func(tx *store.Tx) error {
 		return tx.PutTenant(directory.Tenant{ID: t, Domains: []string{"bench.test"}})
 	}); err != nil {
 		b.Fatal(err)
@@ -45,7 +44,7 @@ func BenchmarkWrite(b *testing.B) {
 			if writers == 1 {
 				for b.Loop() {
 					u := benchUser(t, n.Add(1))
-					if _, err := db.Update(context.Background(), func(tx *store.Tx) error { return tx.PutUser(u) }); err != nil {
+					if _, err := db.Update(b.Context(), func(tx *store.Tx) error { return tx.PutUser(u) }); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -53,7 +52,7 @@ func BenchmarkWrite(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
 						u := benchUser(t, n.Add(1))
-						if _, err := db.Update(context.Background(), func(tx *store.Tx) error { return tx.PutUser(u) }); err != nil {
+						if _, err := db.Update(b.Context(), func(tx *store.Tx) error { return tx.PutUser(u) }); err != nil {
 							b.Error(err)
 							return
 						}
@@ -68,7 +67,7 @@ func BenchmarkWrite(b *testing.B) {
 // BenchmarkFollow measures the snapshot of a directory of ten thousand users.
 func BenchmarkFollow(b *testing.B) {
 	db, t := openBench(b)
-	if _, err := db.Update(context.Background(), func(tx *store.Tx) error {
+	if _, err := db.Update(b.Context(), func(tx *store.Tx) error {
 		for n := range int64(10_000) {
 			if err := tx.PutUser(benchUser(t, n)); err != nil {
 				return err
@@ -80,7 +79,7 @@ func BenchmarkFollow(b *testing.B) {
 	}
 	for b.Loop() {
 		n := 0
-		if err := db.Follow(context.Background(), func(c feed.Change) { n = len(c.Events) }); err != nil || n < 10_000 {
+		if err := db.Follow(b.Context(), func(c feed.Change) { n = len(c.Events) }); err != nil || n < 10_000 {
 			b.Fatal(n, err)
 		}
 	}

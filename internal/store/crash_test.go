@@ -105,7 +105,7 @@ func TestCrash(t *testing.T) {
 // crashRound starts a writer, kills it, and returns what it acknowledged.
 func crashRound(t *testing.T, path string) map[feed.Revision]feed.Revision {
 	t.Helper()
-	child := exec.Command(os.Args[0]) //nolint:gosec // this program
+	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), crashEnv+"="+path)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
@@ -136,7 +136,7 @@ func crashRound(t *testing.T, path string) map[feed.Revision]feed.Revision {
 
 func checkAfterCrash(t *testing.T, path string, acks map[feed.Revision]feed.Revision) {
 	t.Helper()
-	ctx := context.Background()
+	ctx := t.Context()
 	db, err := store.Open(ctx, store.Options{Path: path, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

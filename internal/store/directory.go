@@ -119,9 +119,7 @@ func (tx *Tx) DeleteGroup(id ident.ObjectID) error {
 		return err
 	}
 	for _, m := range rows {
-		if err := tx.tell(feed.Member, feed.Delete, id.String()+"/"+m, nil); err != nil {
-			return err
-		}
+		tx.tell(feed.Member, feed.Delete, id.String()+"/"+m)
 	}
 	if err := tx.forget(id); err != nil {
 		return err
@@ -139,7 +137,8 @@ func (tx *Tx) AddMember(group, member ident.ObjectID) error {
 	if _, err := tx.exec(`INSERT INTO members (group_id, member_id) VALUES ($1, $2)`, group, member); err != nil {
 		return err
 	}
-	return tx.tell(feed.Member, feed.Put, group.String()+"/"+member.String(), nil)
+	tx.tell(feed.Member, feed.Put, group.String()+"/"+member.String())
+	return nil
 }
 
 // RemoveMember takes a principal out of a group. NotFound if it is not a direct member.
@@ -267,7 +266,8 @@ func (tx *Tx) GrantDirectoryRole(role ident.DirectoryRoleID, principal ident.Obj
 	if err != nil || n == 0 {
 		return err
 	}
-	return tx.tell(feed.DirectoryRole, feed.Put, role.String()+"/"+principal.String(), nil)
+	tx.tell(feed.DirectoryRole, feed.Put, role.String()+"/"+principal.String())
+	return nil
 }
 
 // DirectoryRoles returns the directory roles that a principal holds directly.

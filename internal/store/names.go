@@ -138,10 +138,10 @@ func after(prefix string) (string, bool) {
 	for prefix != "" {
 		r, size := utf8.DecodeLastRuneInString(prefix)
 		prefix = prefix[:len(prefix)-size]
-		switch {
-		case r == utf8.MaxRune:
+		switch r {
+		case utf8.MaxRune:
 			continue // its successor is that of the rune before
-		case r == 0xD7FF:
+		case 0xD7FF:
 			return prefix + "\uE000", true // over the surrogates, which no text has
 		}
 		return prefix + string(r+1), true

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"database/sql"
 	"os"
 	"path/filepath"
@@ -14,7 +13,7 @@ import (
 
 func open(t *testing.T, path string) (*store.DB, error) {
 	t.Helper()
-	db, err := store.Open(context.Background(), store.Options{Path: path, Now: time.Now})
+	db, err := store.Open(t.Context(), store.Options{Path: path, Now: time.Now})
 	if err == nil {
 		t.Cleanup(func() { _ = db.Close() })
 	}
@@ -23,7 +22,7 @@ func open(t *testing.T, path string) (*store.DB, error) {
 
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := store.Open(context.Background(), store.Options{Path: filepath.Join(dir, "a.db")}); err == nil {
+	if _, err := store.Open(t.Context(), store.Options{Path: filepath.Join(dir, "a.db")}); err == nil {
 		t.Error("opened without a clock")
 	}
 	if _, err := open(t, filepath.Join(dir, "none", "a.db")); err == nil || !strings.Contains(err.Error(), "folder") {
@@ -67,7 +66,7 @@ func TestOpenRefusesNewer(t *testing.T) {
 func TestFilesArePrivate(t *testing.T) {
 	for name, prepare := range map[string]func(string) error{
 		"new":               func(string) error { return nil },
-		"lax":               func(path string) error { return os.WriteFile(path, nil, 0o644) }, //nolint:gosec // what is tested
+		"lax":               func(path string) error { return os.WriteFile(path, nil, 0o644) },
 		"odd name? 100% #1": func(string) error { return nil },
 	} {
 		dir := filepath.Join(t.TempDir(), name)
@@ -82,7 +81,7 @@ func TestFilesArePrivate(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		if _, err := db.Update(context.Background(), func(tx *store.Tx) error { return tx.SetSetting("a", "b") }); err != nil {
+		if _, err := db.Update(t.Context(), func(tx *store.Tx) error { return tx.SetSetting("a", "b") }); err != nil {
 			t.Fatal(err)
 		}
 		files, err := os.ReadDir(dir)
@@ -99,7 +98,7 @@ func TestFilesArePrivate(t *testing.T) {
 
 func TestPeek(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	if err := store.Peek(context.Background(), path, func(*store.Tx) error { return nil }); err == nil {
+	if err := store.Peek(t.Context(), path, func(*store.Tx) error { return nil }); err == nil {
 		t.Error("peeked into nothing")
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -109,10 +108,10 @@ func TestPeek(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Update(context.Background(), func(tx *store.Tx) error { return tx.SetSetting("a", "b") }); err != nil {
+	if _, err := db.Update(t.Context(), func(tx *store.Tx) error { return tx.SetSetting("a", "b") }); err != nil {
 		t.Fatal(err)
 	}
-	err = store.Peek(context.Background(), path, func(tx *store.Tx) error {
+	err = store.Peek(t.Context(), path, func(tx *store.Tx) error {
 		if v, ok, err := tx.Setting("a"); v != "b" || !ok || err != nil {
 			t.Errorf("%q %t %v", v, ok, err)
 		}

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"path/filepath"
 	"testing"
 
@@ -13,7 +12,7 @@ func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, dir string, opt store.Options) *store.DB {
 		t.Helper()
 		opt.Path = filepath.Join(dir, "store.db")
-		db, err := store.Open(context.Background(), opt)
+		db, err := store.Open(t.Context(), opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -117,7 +117,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 // private makes the file of the database one that only its owner may read, before anything is in it. SQLite gives the
 // files beside it the same mode.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

@@ -67,25 +67,14 @@ func (tx *Tx) removeAll(kind feed.Kind, suffix, query string, args ...any) error
 		return err
 	}
 	for _, k := range keys {
-		if err := tx.tell(kind, feed.Delete, k+suffix, nil); err != nil {
-			return err
-		}
+		tx.tell(kind, feed.Delete, k+suffix)
 	}
 	return nil
 }
 
-// tell adds an event to the change record of this transaction. A nil value makes an event without one.
-func (tx *Tx) tell(kind feed.Kind, op feed.Op, key string, value any) error {
-	e := feed.Event{Kind: kind, Op: op, Key: key}
-	if value != nil {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return fault.Wrap(err, "store: %s", kind)
-		}
-		e.Value = raw
-	}
-	tx.events = append(tx.events, e)
-	return nil
+// tell adds an event without a value to the change record of this transaction.
+func (tx *Tx) tell(kind feed.Kind, op feed.Op, key string) {
+	tx.events = append(tx.events, feed.Event{Kind: kind, Op: op, Key: key})
 }
 
 // put runs a writing statement whose first parameter is the JSON of doc, and tells of it.
@@ -115,7 +104,8 @@ func (tx *Tx) remove(kind feed.Kind, key, query string, args ...any) error {
 	if kind == feed.Private {
 		return nil
 	}
-	return tx.tell(kind, feed.Delete, key, nil)
+	tx.tell(kind, feed.Delete, key)
+	return nil
 }
 
 // one reads the single document that a query selects.

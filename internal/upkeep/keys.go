@@ -157,6 +157,9 @@ type Sweep struct {
 	Log   *slog.Logger
 }
 
+// operationsKept is how long the record of a long-running operation that ended can be asked for.
+const operationsKept = 7 * 24 * time.Hour
+
 // Once clears away what ended more than After ago and returns how many rows went.
 func (s Sweep) Once(ctx context.Context) (int64, error) {
 	if s.After == 0 {
@@ -164,8 +167,10 @@ func (s Sweep) Once(ctx context.Context) (int64, error) {
 	}
 	var n int64
 	_, err := s.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		n, err = tx.DeleteExpired(s.Now().Add(-s.After))
-		return err
+		if n, err = tx.DeleteExpired(s.Now().Add(-s.After)); err != nil {
+			return err
+		}
+		return tx.DeleteEndedOperations(s.Now().Add(-operationsKept))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("upkeep: sweep: %w", err)

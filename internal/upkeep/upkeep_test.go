@@ -17,6 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/session"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/upkeep"
@@ -214,6 +215,36 @@ func TestSweep(t *testing.T) {
 		r.move(step.move)
 		if n, err := sweep.Once(t.Context()); err != nil || n != step.want {
 			t.Errorf("after %s more: %d rows, %v, want %d", step.move, n, err, step.want)
+		}
+	}
+}
+
+// TestSweepForgetsOldOperations: an operation that ended can be asked for a week long; one in progress stays.
+func TestSweepForgetsOldOperations(t *testing.T) {
+	r := newRig(t)
+	ended, running := ident.New[ident.OperationID](), ident.New[ident.OperationID]()
+	_, err := r.db.Update(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutOperation(resource.Operation{ID: ended, ResourceKey: "/a", Status: resource.Succeeded, StartedAt: r.Now()}),
+			tx.PutOperation(resource.Operation{ID: running, ResourceKey: "/a", Status: resource.InProgress, StartedAt: r.Now()}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweep := upkeep.Sweep{DB: r.db, Now: r.Now, Log: slog.New(slog.DiscardHandler)}
+	there := func(id ident.OperationID) bool {
+		return r.db.View(t.Context(), func(tx *store.Tx) error { _, err := tx.Operation(id); return err }) == nil
+	}
+	for _, step := range []struct {
+		move time.Duration
+		want bool
+	}{{6 * 24 * time.Hour, true}, {25 * time.Hour, false}} {
+		r.move(step.move)
+		if _, err := sweep.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if there(ended) != step.want || !there(running) {
+			t.Errorf("after %s more: ended %v, running %v", step.move, there(ended), there(running))
 		}
 	}
 }

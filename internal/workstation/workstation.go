@@ -105,6 +105,8 @@ func configureAzureCLI(path string) error {
 		{"survey_message", "no"},
 		{"instance_discovery", "false"}, // az 2.54 and later
 		{"login_experience_v2", "off"},  // no question which subscription
+		// Two versions of az cannot read each other's copy of it, and it would hide a change of our metadata for a day.
+		{"use_msal_http_cache", "false"},
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
@@ -193,8 +192,11 @@ func (w *World) applyApplication(e feed.Event, put bool) error {
 }
 
 func (w *World) applyGroup(e feed.Event, put bool) error {
-	// A group's closure holds only groups that exist, so making or deleting one can change any closure above it.
-	clear(w.closures)
+	id, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	w.nodes.setGroup(id, put)
 	return keep(w.groups, e, put, ident.Parse[ident.ObjectID], func(*directory.Group) error { return nil })
 }
 
@@ -211,22 +213,10 @@ func (w *World) applyMember(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	// Closures are of groups: the membership of what is no group changes none of them.
-	if _, nested := w.groups[member]; nested {
-		clear(w.closures)
-	}
-	old := w.parents[member]
-	i, found := slices.BinarySearchFunc(old, group, compareIDs)
-	switch {
-	case put && !found:
-		// Readers may hold the old slice.
-		w.parents[member] = slices.Insert(slices.Clone(old), i, group)
-	case !put && found:
-		if len(old) == 1 {
-			delete(w.parents, member)
-		} else {
-			w.parents[member] = slices.Delete(slices.Clone(old), i, i+1)
-		}
+	if put {
+		w.nodes.join(group, member)
+	} else {
+		w.nodes.leave(group, member)
 	}
 	return nil
 }
@@ -273,11 +263,8 @@ func (w *World) applyRoleDefinition(e feed.Event, put bool) error {
 	} else {
 		delete(w.definitions, id)
 	}
-	for _, a := range w.assignments {
-		if a.RoleDefinitionID == id {
-			w.dropGrant(a)
-			w.addGrant(a)
-		}
+	for a := range w.custom[id] {
+		w.assign(rbac.Regrant(w.assignments[a], w.definitions[id]))
 	}
 	return nil
 }
@@ -287,11 +274,8 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if old, ok := w.assignments[id]; ok {
-		w.dropGrant(old)
-	}
 	if !put {
-		delete(w.assignments, id)
+		w.unassign(id)
 		return nil
 	}
 	var a rbac.Assignment
@@ -301,39 +285,43 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 	if a.ID != id {
 		return fmt.Errorf("value is of assignment %s", a.ID)
 	}
-	w.assignments[id] = a
-	w.addGrant(a)
+	w.unassign(id)
+	w.assign(rbac.NewGrant(a, w.definitions[a.RoleDefinitionID]))
 	return nil
 }
 
-// addGrant makes the grant of an assignment, if its role is defined. Readers may hold the old slice.
-func (w *World) addGrant(a rbac.Assignment) {
-	role, ok := w.definitions[a.RoleDefinitionID]
+// assign puts down an assignment. One whose role is not defined grants nothing, until it is.
+func (w *World) assign(g *rbac.Grant) {
+	a := &g.Assignment
+	w.assignments[a.ID] = g
+	holder := w.nodes.make(a.PrincipalID)
+	if g.Role == nil {
+		holder.grants = holder.grants.Without(a.ID)
+	} else {
+		holder.grants = holder.grants.With(g)
+	}
+	if g.Role == nil || g.Role.Definition.Type != rbac.BuiltInRole {
+		if w.custom[a.RoleDefinitionID] == nil {
+			w.custom[a.RoleDefinitionID] = map[ident.RoleAssignmentID]struct{}{}
+		}
+		w.custom[a.RoleDefinitionID][a.ID] = struct{}{}
+	}
+}
+
+// unassign removes an assignment, if it is there.
+func (w *World) unassign(id ident.RoleAssignmentID) {
+	g, ok := w.assignments[id]
 	if !ok {
 		return
 	}
-	old := w.grants[a.PrincipalID]
-	i, _ := findGrant(old, a.ID)
-	w.grants[a.PrincipalID] = slices.Insert(slices.Clone(old), i, rbac.NewGrant(a, role))
-}
-
-// dropGrant removes the grant of an assignment, if there is one.
-func (w *World) dropGrant(a rbac.Assignment) {
-	old := w.grants[a.PrincipalID]
-	i, ok := findGrant(old, a.ID)
-	switch {
-	case !ok:
-	case len(old) == 1:
-		delete(w.grants, a.PrincipalID)
-	default:
-		w.grants[a.PrincipalID] = slices.Delete(slices.Clone(old), i, i+1)
+	delete(w.assignments, id)
+	holder := w.nodes.make(g.Assignment.PrincipalID)
+	holder.grants = holder.grants.Without(id)
+	if of := w.custom[g.Assignment.RoleDefinitionID]; of != nil {
+		if delete(of, id); len(of) == 0 {
+			delete(w.custom, g.Assignment.RoleDefinitionID)
+		}
 	}
-}
-
-func findGrant(grants []*rbac.Grant, id ident.RoleAssignmentID) (int, bool) {
-	return slices.BinarySearchFunc(grants, id, func(g *rbac.Grant, id ident.RoleAssignmentID) int {
-		return slices.Compare(g.Assignment.ID[:], id[:])
-	})
 }
 
 func (w *World) applyCluster(e feed.Event, put bool) error {
@@ -346,6 +334,7 @@ func (w *World) applyCluster(e feed.Event, put bool) error {
 	}
 	if !put {
 		delete(w.clusters, id)
+		delete(w.places, id)
 		return nil
 	}
 	var c managedcluster.Cluster
@@ -354,6 +343,7 @@ func (w *World) applyCluster(e feed.Event, put bool) error {
 	}
 	c.Body = nil // decisions need none of it
 	w.clusters[id] = c
+	w.places[id] = rbac.NewPlace(c.ResourceID())
 	w.clusterKeys[strings.ToLower(c.ResourceID())] = id
 	return nil
 }

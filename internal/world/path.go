@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
 // MembershipPath returns a shortest way by which a principal or group is in a group: the groups from the one it is
@@ -11,21 +12,19 @@ import (
 func (w *World) MembershipPath(id, group ident.ObjectID) []ident.ObjectID {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	from := map[ident.ObjectID]ident.ObjectID{id: id}
-	todo := []ident.ObjectID{id}
-	for len(todo) > 0 {
-		at := todo[0]
-		todo = todo[1:]
-		for _, up := range w.parents[at] {
-			if _, exists := w.groups[up]; !exists {
+	start, ok := w.nodes.numbers[id]
+	if !ok {
+		return nil
+	}
+	from := map[rbac.GroupRef]rbac.GroupRef{start: start}
+	for todo := []rbac.GroupRef{start}; len(todo) > 0; todo = todo[1:] {
+		for _, up := range w.nodes.at(todo[0]).in {
+			if _, seen := from[up]; seen || !w.nodes.at(up).group {
 				continue
 			}
-			if _, seen := from[up]; seen {
-				continue
-			}
-			from[up] = at
-			if up == group {
-				return chain(from, id, group)
+			from[up] = todo[0]
+			if w.nodes.at(up).id == group {
+				return w.nodes.chain(from, start, up)
 			}
 			todo = append(todo, up)
 		}
@@ -33,10 +32,10 @@ func (w *World) MembershipPath(id, group ident.ObjectID) []ident.ObjectID {
 	return nil
 }
 
-func chain(from map[ident.ObjectID]ident.ObjectID, id, group ident.ObjectID) []ident.ObjectID {
+func (n *nodes) chain(from map[rbac.GroupRef]rbac.GroupRef, start, end rbac.GroupRef) []ident.ObjectID {
 	var out []ident.ObjectID
-	for at := group; at != id; at = from[at] {
-		out = append(out, at)
+	for at := end; at != start; at = from[at] {
+		out = append(out, n.at(at).id)
 	}
 	slices.Reverse(out)
 	return out

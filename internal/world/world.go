@@ -66,18 +66,20 @@ type World struct {
 	appsByID      map[ident.ClientID]ident.ObjectID
 	appURIs       map[nameKey]ident.ObjectID
 	groups        map[ident.ObjectID]directory.Group
-	parents       map[ident.ObjectID][]ident.ObjectID // member → the groups it is directly in, sorted
-	closures      map[ident.ObjectID][]ident.ObjectID // group → itself and all groups above it; made on demand
+	nodes         nodes // memberships, and assignments by holder
+	nobody        ident.ObjectID
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
-	assignments   map[ident.RoleAssignmentID]rbac.Assignment // also those whose role is not defined, which grant nothing
-	grants        map[ident.ObjectID][]*rbac.Grant           // by holder, in the order of the assignments' ids
-	clusters      map[ident.ClusterID]managedcluster.Cluster
-	clusterKeys   map[string]ident.ClusterID
-	certificates  map[string]pki.Issued
-	sessions      map[ident.SessionID]session.Session
-	keys          map[string]keyring.Public
+	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
+	// custom are the assignments of roles that may change.
+	custom       map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}
+	places       map[ident.ClusterID]*rbac.Place
+	clusters     map[ident.ClusterID]managedcluster.Cluster
+	clusterKeys  map[string]ident.ClusterID
+	certificates map[string]pki.Issued
+	sessions     map[ident.SessionID]session.Session
+	keys         map[string]keyring.Public
 }
 
 type nameKey struct {
@@ -102,13 +104,13 @@ func New() (*World, error) {
 		appsByID:      map[ident.ClientID]ident.ObjectID{},
 		appURIs:       map[nameKey]ident.ObjectID{},
 		groups:        map[ident.ObjectID]directory.Group{},
-		parents:       map[ident.ObjectID][]ident.ObjectID{},
-		closures:      map[ident.ObjectID][]ident.ObjectID{},
+		nodes:         nodes{numbers: map[ident.ObjectID]rbac.GroupRef{}},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
-		assignments:   map[ident.RoleAssignmentID]rbac.Assignment{},
-		grants:        map[ident.ObjectID][]*rbac.Grant{},
+		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
+		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},
+		places:        map[ident.ClusterID]*rbac.Place{},
 		clusters:      map[ident.ClusterID]managedcluster.Cluster{},
 		clusterKeys:   map[string]ident.ClusterID{},
 		certificates:  map[string]pki.Issued{},
@@ -230,78 +232,8 @@ func (w *World) DirectoryRoles(principal ident.ObjectID) []ident.DirectoryRoleID
 // no limit to their number; cycles are harmless.
 func (w *World) GroupsOf(id ident.ObjectID) []ident.ObjectID {
 	w.mu.RLock()
-	direct := w.parents[id]
-	if len(direct) == 0 {
-		w.mu.RUnlock()
-		return nil
-	}
-	ready := true
-	for _, g := range direct {
-		if _, ok := w.closures[g]; !ok {
-			ready = false
-			break
-		}
-	}
-	if ready {
-		out := w.union(id, direct)
-		w.mu.RUnlock()
-		return out
-	}
-	w.mu.RUnlock()
-
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	direct = w.parents[id] // may have changed in between
-	for _, g := range direct {
-		w.close(g)
-	}
-	return w.union(id, direct)
-}
-
-// union merges the closures of some groups, without self. The lock is held.
-func (w *World) union(self ident.ObjectID, direct []ident.ObjectID) []ident.ObjectID {
-	if len(direct) == 1 {
-		if c := w.closures[direct[0]]; !slices.Contains(c, self) {
-			return c
-		}
-	}
-	var out []ident.ObjectID
-	for _, g := range direct {
-		out = append(out, w.closures[g]...)
-	}
-	slices.SortFunc(out, compareIDs)
-	out = slices.Compact(out)
-	if i, ok := slices.BinarySearchFunc(out, self, compareIDs); ok {
-		out = slices.Delete(out, i, i+1)
-	}
-	return out
-}
-
-// close makes the closure of a group: itself and all groups above it. The write lock is held.
-func (w *World) close(group ident.ObjectID) {
-	if _, ok := w.closures[group]; ok {
-		return
-	}
-	seen := map[ident.ObjectID]struct{}{group: {}}
-	todo := []ident.ObjectID{group}
-	for len(todo) > 0 {
-		g := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		for _, p := range w.parents[g] {
-			if _, ok := seen[p]; !ok {
-				seen[p] = struct{}{}
-				todo = append(todo, p)
-			}
-		}
-	}
-	out := make([]ident.ObjectID, 0, len(seen))
-	for g := range seen {
-		if _, ok := w.groups[g]; ok {
-			out = append(out, g)
-		}
-	}
-	slices.SortFunc(out, compareIDs)
-	w.closures[group] = out
+	defer w.mu.RUnlock()
+	return w.nodes.groupsOf(id)
 }
 
 // IsMember reports whether a principal or group is in a group, directly or by nesting.
@@ -315,7 +247,10 @@ func (w *World) IsMember(id, group ident.ObjectID) bool {
 func (w *World) GrantsOf(id ident.ObjectID) []*rbac.Grant {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.grants[id]
+	if n := w.nodes.find(id); n != nil {
+		return n.grants.List()
+	}
+	return nil
 }
 
 // RoleDefinition returns a role, built-in or custom.

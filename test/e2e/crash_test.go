@@ -64,17 +64,19 @@ func (p person) cluster(name string, args ...string) {
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
 	for !holds() {
 		if time.Since(start) > limit {
 			t.Fatalf("%s: not within %s", what, limit)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-again.C
 	}
 	return time.Since(start)
 }
 
 // localkubes returns the process ids of a Keyreeve's clusters.
-func localkubes(t *testing.T, k *harness.Keyreeve) []int {
+func localkubes(t testing.TB, k *harness.Keyreeve) []int {
 	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {

@@ -98,7 +98,7 @@ func (k *Keyreeve) dump() {
 func (k *Keyreeve) Start() {
 	k.t.Helper()
 	// Clusters that a killed control plane left behind stop by themselves, so a broken test leaves nothing running.
-	cmd := exec.Command(Program(k.t, "keyreeve"), "up", "--data", string(k.Data), "--listen", k.Listen, "--cluster-ports", k.ports, "--orphan-timeout", "45s", "--log-level", "debug") //nolint:noctx // its life is the test's, see Stop and Kill
+	cmd := exec.Command(Program(k.t, "keyreeve"), "up", "--data", string(k.Data), "--listen", k.Listen, "--cluster-ports", k.ports, "--orphan-timeout", "45s", "--log-level", "debug")
 	cmd.Dir = Root(k.t)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -167,7 +167,7 @@ func (k *Keyreeve) Log() string { return k.log.tail() }
 // nothing of this machine's configuration of az or kubectl.
 func (k *Keyreeve) Env(home string) []string {
 	k.t.Helper()
-	out, err := exec.Command(Program(k.t, "keyreeve"), "env", "--data", string(k.Data), "--output", "json", "--clients").Output() //nolint:noctx // short
+	out, err := exec.Command(Program(k.t, "keyreeve"), "env", "--data", string(k.Data), "--output", "json", "--clients").Output()
 	if err != nil {
 		k.t.Fatalf("keyreeve env: %v", err)
 	}

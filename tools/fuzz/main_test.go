@@ -42,6 +42,9 @@ func TestRun(t *testing.T) {
 		fails        string // part of the output; none: succeeds
 	}{
 		{"runs", "package parse\n\nimport \"testing\"\n" + fuzzTarget, ""},
+		{"has a corpus larger than its time", "package parse\n\nimport \"testing\"\n" + strings.Replace(
+			fuzzTarget, "f.Add(\"a\")", "for i := range 60 {\nf.Add(string(rune('a' + i)))\n}", 1,
+		), ""},
 		{"none declared", "package parse\n", "no fuzz target is declared"},
 		{"hidden by a build tag", "//go:build never\n\npackage parse\n\nimport \"testing\"\n" + fuzzTarget, "FAILED parse.FuzzParse"},
 		{

@@ -221,9 +221,8 @@ func parseAssignment(r *arm.Request, scope string) (rbac.Assignment, error) {
 	if err != nil || principal.IsZero() {
 		return a, fault.New(fault.Invalid, "InvalidPrincipalId", "A valid principal ID must be provided for role assignment.")
 	}
-	if p.Condition != "" || p.ConditionVersion != "" {
-		return a, fault.New(fault.Invalid, "RoleAssignmentConditionNotSupported",
-			"Conditions on role assignments are not supported: none of them would be evaluated.").At("properties.condition")
+	if err := checkCondition(p.Condition, p.ConditionVersion); err != nil {
+		return a, err
 	}
 	if len(p.Description) > maxDescription {
 		return a, fault.New(fault.Invalid, "InvalidRoleAssignmentDescription", "The description is longer than %d bytes.", maxDescription).At("properties.description")
@@ -231,8 +230,24 @@ func parseAssignment(r *arm.Request, scope string) (rbac.Assignment, error) {
 	return rbac.Assignment{
 		ID: id, Scope: scope, RoleDefinitionID: role, RoleDefinitionSubscription: r.SubscriptionID(), PrincipalID: principal,
 		PrincipalType: rbac.PrincipalType(p.PrincipalType), Tenant: r.Caller.Tenant, Description: p.Description,
+		Condition: p.Condition, ConditionVersion: p.ConditionVersion,
 		CreatedOn: r.Now(), UpdatedOn: r.Now(), CreatedBy: r.Caller.Object.String(), UpdatedBy: r.Caller.Object.String(),
 	}, nil
+}
+
+// checkCondition refuses a condition that would not be evaluated: one of another version, or that cannot be read.
+func checkCondition(condition, version string) error {
+	switch {
+	case condition == "" && version == "":
+		return nil
+	case condition == "":
+		return fault.New(fault.Invalid, "InvalidCondition", "A condition version is given without a condition.").At("properties.condition")
+	case version != rbac.ConditionVersion:
+		return fault.New(fault.Invalid, "InvalidConditionVersion", "The condition version '%s' is not supported. The supported version is '%s'.",
+			version, rbac.ConditionVersion).At("properties.conditionVersion")
+	}
+	_, err := rbac.ParseCondition(condition)
+	return err
 }
 
 // parseDefinitionID reads the id of a role definition: a full id at any scope. What stands before its last
@@ -285,7 +300,8 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 				return fault.New(fault.Invalid, "RoleAssignmentUpdateNotPermitted",
 					"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
 			}
-			// Of an assignment only the description changes.
+			// Of an assignment only the description and the condition change.
+			old.Condition, old.ConditionVersion = a.Condition, a.ConditionVersion
 			old.Description, old.UpdatedOn, old.UpdatedBy = a.Description, a.UpdatedOn, a.UpdatedBy
 			a = old
 		case !store.IsNotFound(err):

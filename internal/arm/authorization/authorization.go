@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
@@ -23,6 +24,8 @@ type Handler struct {
 	World *world.World
 	// Contents are the rooms that know whether a resource is there: roles are not assigned at what is not.
 	Contents []arm.Contents
+	// Own returns a cluster's own roles and bindings, nil when they are not known. Without it they never are.
+	Own func(ident.ClusterID) *rbac.ClusterRBAC
 }
 
 const namespace = "/providers/Microsoft.Authorization/"
@@ -65,6 +68,7 @@ func (h *Handler) Mount(f *arm.Face) {
 	} {
 		f.Handle(r)
 	}
+	h.mountAccess(f)
 }
 
 type list[T any] struct {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,9 +199,7 @@ func with(t testing.TB, text, properties string) string {
 	if err := json.Unmarshal(doc["properties"], &props); err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range more {
-		props[k] = v
-	}
+	maps.Copy(props, more)
 	raw, err := json.Marshal(props)
 	if err != nil {
 		t.Fatal(err)
@@ -220,9 +220,9 @@ func (r *rig) audited(target string) []string {
 	var out []string
 	err := r.DB.View(r.T.Context(), func(tx *store.Tx) error {
 		records, err := tx.AuditRecords(1000)
-		for i := len(records) - 1; i >= 0; i-- {
-			if strings.EqualFold(records[i].Target, target) {
-				out = append(out, string(records[i].Event))
+		for _, rec := range slices.Backward(records) {
+			if strings.EqualFold(rec.Target, target) {
+				out = append(out, string(rec.Event))
 			}
 		}
 		return err

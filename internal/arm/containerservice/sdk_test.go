@@ -15,7 +15,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	aks "github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
@@ -73,11 +72,11 @@ func TestSDK(t *testing.T) {
 	}
 	ctx := t.Context()
 	create, err := clusters.BeginCreateOrUpdate(ctx, "Group-1", "c1", aks.ManagedCluster{
-		Location: to.Ptr("westus2"), Identity: &aks.ManagedClusterIdentity{Type: to.Ptr(aks.ResourceIdentityTypeSystemAssigned)},
+		Location: new("westus2"), Identity: &aks.ManagedClusterIdentity{Type: new(aks.ResourceIdentityTypeSystemAssigned)},
 		Properties: &aks.ManagedClusterProperties{
-			DNSPrefix:         to.Ptr("c1"),
-			AgentPoolProfiles: []*aks.ManagedClusterAgentPoolProfile{{Name: to.Ptr("nodepool1"), Count: to.Ptr[int32](2), Mode: to.Ptr(aks.AgentPoolModeSystem)}},
-			AADProfile:        &aks.ManagedClusterAADProfile{Managed: to.Ptr(true), AdminGroupObjectIDs: []*string{to.Ptr(admins)}},
+			DNSPrefix:         new("c1"),
+			AgentPoolProfiles: []*aks.ManagedClusterAgentPoolProfile{{Name: new("nodepool1"), Count: new(int32(2)), Mode: new(aks.AgentPoolModeSystem)}},
+			AADProfile:        &aks.ManagedClusterAADProfile{Managed: new(true), AdminGroupObjectIDs: []*string{new(admins)}},
 		},
 	}, nil)
 	made := poll(t, create, err).ManagedCluster
@@ -88,7 +87,7 @@ func TestSDK(t *testing.T) {
 	}
 
 	// An update sends the whole object back with a change.
-	made.Properties.DisableLocalAccounts = to.Ptr(true)
+	made.Properties.DisableLocalAccounts = new(true)
 	update, err := clusters.BeginCreateOrUpdate(ctx, "Group-1", "c1", made, nil)
 	if now := poll(t, update, err); !*now.Properties.DisableLocalAccounts || *now.Properties.IdentityProfile["kubeletidentity"].ClientID != c.Kubelet.Client.String() {
 		t.Errorf("updated %+v", now.Properties)
@@ -98,11 +97,11 @@ func TestSDK(t *testing.T) {
 	if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" || refused.StatusCode != 400 {
 		t.Errorf("admin credential: %v", err)
 	}
-	user, err := clusters.ListClusterUserCredentials(ctx, "Group-1", "c1", &aks.ManagedClustersClientListClusterUserCredentialsOptions{Format: to.Ptr(aks.FormatExec)})
+	user, err := clusters.ListClusterUserCredentials(ctx, "Group-1", "c1", &aks.ManagedClustersClientListClusterUserCredentialsOptions{Format: new(aks.FormatExec)})
 	if err != nil || *user.Kubeconfigs[0].Name != "clusterUser" || !strings.Contains(string(user.Kubeconfigs[0].Value), "command: kubelogin") {
 		t.Errorf("user credential: %v %v", user, err)
 	}
-	tags, err := clusters.BeginUpdateTags(ctx, "Group-1", "c1", aks.TagsObject{Tags: map[string]*string{"k": to.Ptr("v")}}, nil)
+	tags, err := clusters.BeginUpdateTags(ctx, "Group-1", "c1", aks.TagsObject{Tags: map[string]*string{"k": new("v")}}, nil)
 	if now := poll(t, tags, err); *now.Tags["k"] != "v" {
 		t.Errorf("tags %v", now.Tags)
 	}

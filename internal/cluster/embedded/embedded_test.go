@@ -258,7 +258,14 @@ func TestKilledPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	s := r.plane()
+	noticed := make(chan struct{}, 8)
+	s := r.plane(func(s *Supervisor) {
+		s.Progress = func(_ ident.ClusterID, st cluster.Status) {
+			if st.Restarts > 0 && st.Generation == 0 {
+				noticed <- struct{}{}
+			}
+		}
+	})
 	if second := r.up(s); second != first {
 		t.Errorf("process %d, want the adopted %d", second, first)
 	}
@@ -266,16 +273,7 @@ func TestKilledPlane(t *testing.T) {
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if st, _ := s.Status(r.id); st.Restarts == 1 {
-			break
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal("not noticed")
-		default:
-		}
-	}
+	<-noticed
 	if r.ready(s) == first {
 		t.Error("the dead process was adopted")
 	}

@@ -210,7 +210,7 @@ func (s *Supervisor) start(ctx context.Context, d cluster.Desired, f folder) (*p
 	defer func() { _ = log.Close() }() // the process has its own handle
 	// The process is meant to outlive ctx, and this program if it is killed: it gets a session of its own and no pipe
 	// whose other end could break, but for the one it reads its description from.
-	cmd := exec.Command(s.Binary, "run") //nolint:noctx // see above
+	cmd := exec.Command(s.Binary, "run") //nolint:noctx,gosec // no context, see above; the program is the configured one
 	cmd.Stdin = strings.NewReader(string(text))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = string(f)

@@ -161,7 +161,7 @@ func (w *ward) run() {
 		if wasReady {
 			pause = firstPause
 		}
-		w.log.Warn("a cluster's process ended or did not come up", "error", err, "next_try", pause.String())
+		w.log.Warn("a cluster's process ended or did not come up", "error", err, "nextTry", pause.String())
 		w.note(func(s *cluster.Status) {
 			*s = cluster.Status{NodesWant: s.NodesWant, Restarts: s.Restarts + 1, Trouble: err.Error()}
 		})
@@ -283,7 +283,7 @@ func (w *ward) bringUp(p *process, d cluster.Desired) error {
 		if err == nil {
 			return nil
 		}
-		w.log.Warn("the gate could not be let into a cluster", "error", err, "next_try", pause.String())
+		w.log.Warn("the gate could not be let into a cluster", "error", err, "nextTry", pause.String())
 		w.note(func(s *cluster.Status) { s.Trouble = err.Error() })
 		timer := time.NewTimer(pause)
 		select {

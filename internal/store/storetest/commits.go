@@ -39,7 +39,7 @@ func commitCases() []storeCase {
 func refusedWrite(t *testing.T, s *suite) {
 	b := s.bench(t, store.Options{})
 	head := b.db.Head()
-	_, err := b.db.Update(context.Background(), func(tx *store.Tx) error {
+	_, err := b.db.Update(t.Context(), func(tx *store.Tx) error {
 		if err := firstError(tx.PutUser(b.aUser("u")), tx.PutGroup(b.aGroup("g")), tx.AddMember(oid("g"), oid("u")), tx.Audit(audit.Record{})); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func panickedWrite(t *testing.T, s *suite) {
 				t.Error("the panic was swallowed")
 			}
 		}()
-		_, _ = b.db.Update(context.Background(), func(tx *store.Tx) error {
+		_, _ = b.db.Update(t.Context(), func(tx *store.Tx) error {
 			if err := tx.PutUser(b.aUser("u")); err != nil {
 				t.Error(err)
 			}
@@ -93,11 +93,11 @@ func failedCommit(t *testing.T, s *suite) {
 	}})
 	head := b.db.Head()
 	seen := 0
-	if err := b.db.Follow(context.Background(), func(feed.Change) { seen++ }); err != nil {
+	if err := b.db.Follow(t.Context(), func(feed.Change) { seen++ }); err != nil {
 		t.Fatal(err)
 	}
 	fail = true
-	_, err := b.db.Update(context.Background(), func(tx *store.Tx) error { return tx.PutUser(b.aUser("u")) })
+	_, err := b.db.Update(t.Context(), func(tx *store.Tx) error { return tx.PutUser(b.aUser("u")) })
 	if !fault.Is(err, fault.Internal) || !errors.Is(err, errTest) || strings.Contains(err.Error(), errTest.Error()) {
 		t.Errorf("got %v, want an internal fault that hides its cause", err)
 	}
@@ -114,7 +114,7 @@ func failedCommit(t *testing.T, s *suite) {
 func cancelledWrite(t *testing.T, s *suite) {
 	b := s.bench(t, store.Options{})
 	head := b.db.Head()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	_, err := b.db.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.PutUser(b.aUser("u")); err != nil {
 			t.Error(err)
@@ -142,7 +142,7 @@ func viewWrites(t *testing.T, s *suite) {
 		func(tx *store.Tx) error { _, err := tx.DeleteExpired(zoned()); return err },
 		func(tx *store.Tx) error { return tx.Audit(audit.Record{}) },
 	} {
-		checkFault(t, b.db.View(context.Background(), write), fault.Internal)
+		checkFault(t, b.db.View(t.Context(), write), fault.Internal)
 	}
 	lacks(b, func(tx *store.Tx) (directory.User, error) { return tx.User(oid("u")) })
 }
@@ -207,7 +207,7 @@ func openedAgain(t *testing.T, s *suite) {
 	b := open()
 	b.update(func(tx *store.Tx) error { return firstError(tx.PutTenant(b.aTenant()), tx.PutUser(b.aUser("u"))) })
 	rev := b.update(func(tx *store.Tx) error { return tx.SetSetting("a", "b") })
-	snap, err := b.db.Snapshot(context.Background())
+	snap, err := b.db.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,11 +215,11 @@ func openedAgain(t *testing.T, s *suite) {
 		if err := b.db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.db.Update(context.Background(), func(*store.Tx) error { return nil }); err == nil {
+		if _, err := b.db.Update(t.Context(), func(*store.Tx) error { return nil }); err == nil {
 			t.Error("a closed store can be written")
 		}
 		b = open()
-		again, err := b.db.Snapshot(context.Background())
+		again, err := b.db.Snapshot(t.Context())
 		if diff := cmp.Diff(snap, again); err != nil || diff != "" || b.db.Head() != rev {
 			t.Fatalf("head %d, %v: %s", b.db.Head(), err, diff)
 		}
@@ -245,11 +245,11 @@ func secretsInFeed(t *testing.T, s *suite) {
 			tx.PutSigningKey(signingKey(), []byte(mark)), tx.Audit(audit.Record{ActorName: mark}), tx.SetSetting("n", mark), tx.PutAttempts(mark, proof.Attempts{Last: zoned()}),
 		)
 	})
-	snap, err := b.db.Snapshot(context.Background())
+	snap, err := b.db.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := b.db.Changes(context.Background(), 0, 100)
+	changes, err := b.db.Changes(t.Context(), 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,7 +45,7 @@ func hammer(t *testing.T, s *suite) {
 	const writers, readers, each = 16, 4, 20
 	first := b.db.Head()
 	var seen []feed.Revision
-	if err := b.db.Follow(context.Background(), func(c feed.Change) { seen = append(seen, c.Revision) }); err != nil {
+	if err := b.db.Follow(t.Context(), func(c feed.Change) { seen = append(seen, c.Revision) }); err != nil {
 		t.Fatal(err)
 	}
 	var writing, reading sync.WaitGroup
@@ -55,7 +54,7 @@ func hammer(t *testing.T, s *suite) {
 		writing.Go(func() {
 			for n := range each {
 				u := b.aUser(fmt.Sprintf("w%dn%d", w, n))
-				rev, err := b.db.Update(context.Background(), func(tx *store.Tx) error {
+				rev, err := b.db.Update(t.Context(), func(tx *store.Tx) error {
 					// Two counters that are always equal, and one user more.
 					count, err := tx.CountUsers(b.tenant)
 					if err != nil {
@@ -90,7 +89,7 @@ func hammer(t *testing.T, s *suite) {
 					return
 				default:
 				}
-				err := b.db.View(context.Background(), func(tx *store.Tx) error {
+				err := b.db.View(t.Context(), func(tx *store.Tx) error {
 					left, _, err1 := tx.Setting("left")
 					count, err2 := tx.CountUsers(b.tenant)
 					right, _, err3 := tx.Setting("right")
@@ -140,7 +139,7 @@ func joinLate(t *testing.T, s *suite) {
 		wg.Go(func() {
 			for n := range each {
 				name := fmt.Sprintf("w%dn%d", w, n)
-				_, err := b.db.Update(context.Background(), func(tx *store.Tx) error {
+				_, err := b.db.Update(t.Context(), func(tx *store.Tx) error {
 					if n%5 == 4 { // deletes too
 						return tx.DeleteUser(oid(fmt.Sprintf("w%dn%d", w, n-1)))
 					}
@@ -157,7 +156,7 @@ func joinLate(t *testing.T, s *suite) {
 		users[f] = map[string]bool{}
 		wg.Go(func() {
 			var at feed.Revision = -1
-			err := b.db.Follow(context.Background(), func(c feed.Change) {
+			err := b.db.Follow(t.Context(), func(c feed.Change) {
 				if at >= 0 && c.Revision != at+1 {
 					t.Errorf("follower %d: %d after %d", f, c.Revision, at)
 				}
@@ -208,7 +207,7 @@ func race(t *testing.T, s *suite) {
 		wg.Go(func() {
 			u := b.aUser("runner" + strconv.Itoa(r))
 			u.UserPrincipalName = "Same@contoso.test"
-			_, errs[r] = b.db.Update(context.Background(), func(tx *store.Tx) error { return tx.PutUser(u) })
+			_, errs[r] = b.db.Update(t.Context(), func(tx *store.Tx) error { return tx.PutUser(u) })
 		})
 	}
 	wg.Wait()

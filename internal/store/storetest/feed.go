@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"testing"
@@ -41,11 +40,11 @@ func emptyStore(t *testing.T, s *suite) {
 			t.Error(err)
 		}
 	}()
-	snap, err := db.Snapshot(context.Background())
+	snap, err := db.Snapshot(t.Context())
 	if err != nil || snap.Revision != 0 || len(snap.Events) != 0 || db.Head() != 0 {
 		t.Errorf("%+v, %v, head %d", snap, err, db.Head())
 	}
-	if cs, err := db.Changes(context.Background(), 0, 10); err != nil || len(cs) != 0 {
+	if cs, err := db.Changes(t.Context(), 0, 10); err != nil || len(cs) != 0 {
 		t.Errorf("%v, %v", cs, err)
 	}
 }
@@ -57,7 +56,7 @@ func changesSay(t *testing.T, s *suite) {
 	rev := b.update(func(tx *store.Tx) error {
 		return firstError(tx.PutUser(u), tx.PutGroup(b.aGroup("g")), tx.AddMember(oid("g"), oid("u")), tx.PutPassword(oid("u"), "h"), tx.RemoveMember(oid("g"), oid("u")))
 	})
-	cs, err := b.db.Changes(context.Background(), rev-1, 10)
+	cs, err := b.db.Changes(t.Context(), rev-1, 10)
 	if err != nil || len(cs) != 1 || cs[0].Revision != rev || !cs[0].At.Equal(b.clock.Now()) {
 		t.Fatalf("%+v, %v", cs, err)
 	}
@@ -85,7 +84,7 @@ func changesPage(t *testing.T, s *suite) {
 	for _, size := range []int{1, 3, 11, 100} {
 		var after feed.Revision
 		for after < head {
-			cs, err := b.db.Changes(context.Background(), after, size)
+			cs, err := b.db.Changes(t.Context(), after, size)
 			if err != nil || len(cs) == 0 || len(cs) > size {
 				t.Fatalf("after %d: %d changes, %v", after, len(cs), err)
 			}
@@ -96,14 +95,14 @@ func changesPage(t *testing.T, s *suite) {
 				after = c.Revision
 			}
 		}
-		if cs, err := b.db.Changes(context.Background(), head, size); len(cs) != 0 || err != nil {
+		if cs, err := b.db.Changes(t.Context(), head, size); len(cs) != 0 || err != nil {
 			t.Errorf("after the head: %v, %v", cs, err)
 		}
 	}
-	if _, err := b.db.Changes(context.Background(), head+1, 1); !errors.Is(err, store.ErrCompacted) {
+	if _, err := b.db.Changes(t.Context(), head+1, 1); !errors.Is(err, store.ErrCompacted) {
 		t.Errorf("after a revision that is not yet: %v", err) // such as of a database put back from a copy
 	}
-	if _, err := b.db.Changes(context.Background(), 0, 0); err == nil {
+	if _, err := b.db.Changes(t.Context(), 0, 0); err == nil {
 		t.Error("a page without a size was served")
 	}
 }
@@ -122,7 +121,7 @@ func compaction(t *testing.T, s *suite) {
 		head := b.db.Head()
 		kept := 0
 		for after := head - 1; ; after-- {
-			cs, err := b.db.Changes(context.Background(), after, 1000)
+			cs, err := b.db.Changes(t.Context(), after, 1000)
 			if errors.Is(err, store.ErrCompacted) {
 				break
 			}
@@ -134,7 +133,7 @@ func compaction(t *testing.T, s *suite) {
 		if kept < keep || kept > keep+keep/10 {
 			t.Errorf("%d changes are kept, want about %d", kept, keep)
 		}
-		if _, err := b.db.Changes(context.Background(), 0, 10); !errors.Is(err, store.ErrCompacted) {
+		if _, err := b.db.Changes(t.Context(), 0, 10); !errors.Is(err, store.ErrCompacted) {
 			t.Errorf("from the start: %v", err)
 		}
 	}
@@ -166,7 +165,7 @@ func snapshot(t *testing.T, s *suite) {
 			tx.DeleteUser(oid("gone")),
 		)
 	})
-	snap, err := b.db.Snapshot(context.Background())
+	snap, err := b.db.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +185,7 @@ func snapshot(t *testing.T, s *suite) {
 		t.Errorf("snapshot of %d at head %d", snap.Revision, b.db.Head())
 	}
 	// Each document reads the same in the snapshot and in the change that put it.
-	cs, err := b.db.Changes(context.Background(), 0, 100)
+	cs, err := b.db.Changes(t.Context(), 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +209,7 @@ func followersFirst(t *testing.T, s *suite) {
 	for range 3 {
 		f := &seen{}
 		followers = append(followers, f)
-		if err := b.db.Follow(context.Background(), func(c feed.Change) {
+		if err := b.db.Follow(t.Context(), func(c feed.Change) {
 			f.revs = append(f.revs, c.Revision)
 			if c.Revision > 1 && len(f.revs) > 1 && b.db.Head() >= c.Revision {
 				t.Errorf("head was %d while %d was shown", b.db.Head(), c.Revision) // Head does not wait for the write, either
@@ -227,7 +226,7 @@ func followersFirst(t *testing.T, s *suite) {
 			}
 		}
 	}
-	if _, err := b.db.Update(context.Background(), func(*store.Tx) error { return errTest }); err == nil {
+	if _, err := b.db.Update(t.Context(), func(*store.Tx) error { return errTest }); err == nil {
 		t.Error("no error")
 	}
 	for i, f := range followers {
@@ -254,12 +253,12 @@ func twoStores(t *testing.T, s *suite) {
 	}
 	saw := make([][]feed.Revision, 4)
 	follow := func(db, n int) {
-		if err := dbs[db].Follow(context.Background(), func(c feed.Change) { saw[n] = append(saw[n], c.Revision) }); err != nil {
+		if err := dbs[db].Follow(t.Context(), func(c feed.Change) { saw[n] = append(saw[n], c.Revision) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write := func(db int) feed.Revision {
-		rev, err := dbs[db].Update(context.Background(), func(tx *store.Tx) error { return tx.SetSetting("n", strconv.Itoa(db)) })
+		rev, err := dbs[db].Update(t.Context(), func(tx *store.Tx) error { return tx.SetSetting("n", strconv.Itoa(db)) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +274,7 @@ func twoStores(t *testing.T, s *suite) {
 	follow(1, 3)
 	write(0)
 	for _, db := range dbs {
-		if err := db.CatchUp(context.Background()); err != nil {
+		if err := db.CatchUp(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if db.Head() != 5 {

@@ -36,8 +36,8 @@ func Run(t *testing.T, open Opener) {
 			}
 		}
 		tx := reflect.TypeFor[*store.Tx]()
-		for i := range tx.NumMethod() {
-			if name := tx.Method(i).Name; !s.called[name] {
+		for method := range tx.Methods() {
+			if name := method.Name; !s.called[name] {
 				t.Errorf("Tx.%s has no case in the suite of package storetest", name)
 			}
 		}

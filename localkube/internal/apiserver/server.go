@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
 	"k8s.io/kube-aggregator/pkg/apiserver"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/localkube/internal/ramdir"
 	"github.com/keyreeve/keyreeve/localkube/internal/spec"
+	"github.com/keyreeve/keyreeve/localkube/internal/streams"
 )
 
 const (
@@ -27,6 +30,7 @@ const (
 type Server struct {
 	aggregator *apiserver.APIAggregator
 	loopback   *rest.Config
+	streams    *streams.Watch
 }
 
 // featureGates are the gates that differ from the release's defaults. Constrained impersonation remembers a success for
@@ -34,7 +38,7 @@ type Server struct {
 const featureGates = "ConstrainedImpersonation=false"
 
 // New builds an API server that stores in etcd and reads keys from files in dir. It takes the listener over.
-func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string) (*Server, error) {
+func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string, log *slog.Logger) (*Server, error) {
 	if err := utilfeature.DefaultMutableFeatureGate.Set(featureGates); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
 	}
@@ -53,6 +57,7 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err := bootstrapFast(config.KubeAPIs); err != nil {
 		return nil, err
 	}
+	watch := keepWatch(config, log)
 	loopback := rest.CopyConfig(config.KubeAPIs.ControlPlane.Generic.LoopbackClientConfig)
 	completed, err := config.Complete()
 	if err != nil {
@@ -62,7 +67,19 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err != nil {
 		return nil, fmt.Errorf("create API server: %w", err)
 	}
-	return &Server{aggregator: aggregator, loopback: loopback}, nil
+	return &Server{aggregator: aggregator, loopback: loopback, streams: watch}, nil
+}
+
+// keepWatch puts the watch on open streams into the chain that every request takes: the aggregator's.
+func keepWatch(config *app.Config, log *slog.Logger) *streams.Watch {
+	generic := &config.Aggregator.GenericConfig.Config
+	w := &streams.Watch{Authorizer: generic.Authorization.Authorizer, LongRunning: generic.LongRunningFunc, Log: log}
+	generic.Authentication.Authenticator = w.Authenticator(generic.Authentication.Authenticator)
+	build := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+		return w.Outer(build(w.Inner(api), c))
+	}
+	return w
 }
 
 // Run serves until ctx ends, and then until the requests in flight are answered.
@@ -71,6 +88,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare API server: %w", err)
 	}
+	go s.streams.Run(ctx)
 	if err := prepared.Run(ctx); err != nil {
 		return fmt.Errorf("run API server: %w", err)
 	}

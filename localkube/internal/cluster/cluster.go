@@ -156,7 +156,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 	up.push("watch on etcd", watch.stop)
 	c.Log.Info("etcd is up", "after", c.since(st))
 
-	api, err := apiserver.New(ctx, c.Spec, dir, listener, db.Endpoint())
+	api, err := apiserver.New(ctx, c.Spec, dir, listener, db.Endpoint(), c.Log)
 	if err != nil {
 		return up, err
 	}

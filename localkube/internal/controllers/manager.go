@@ -97,10 +97,10 @@ func writeKubeconfig(dir *ramdir.Dir, name string, client *rest.Config) (string,
 
 // ended tells a component that was stopped from one that stopped.
 func ended(ctx context.Context, what string, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was asked to stop: how it took that does not matter
+	}
+	if err != nil {
 		return fmt.Errorf("run %s: %w", what, err)
 	}
 	return fmt.Errorf("the %s stopped by itself", what)

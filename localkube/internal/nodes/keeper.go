@@ -130,7 +130,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 func (k *Keeper) report(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
-		k.Log.Warn("could not "+what, "error", err)
+		k.Log.Warn("nodes could not be kept", "what", what, "error", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package nodes
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -81,9 +82,7 @@ func merge(o *corev1.Node, want applied) (bool, error) {
 			delete(o.Labels, k)
 		}
 	}
-	for k, v := range want.Labels {
-		o.Labels[k] = v
-	}
+	maps.Copy(o.Labels, want.Labels)
 	o.Spec.Taints = slices.DeleteFunc(o.Spec.Taints, func(t corev1.Taint) bool {
 		return hasTaint(last.Taints, t) || hasTaint(want.Taints, t)
 	})

@@ -101,8 +101,13 @@ func TestAddresses(t *testing.T) {
 		pod  types.UID
 		want string
 	}{
-		{"a", "10.244.0.2"}, {"b", "10.244.0.4"}, {"a", "10.244.0.2"}, {"held", "10.244.0.3"},
-		{"c", "10.244.0.5"}, {"d", "10.244.0.6"}, {"e", "no address is free in 10.244.0.0/29"},
+		{"a", "10.244.0.2"},
+		{"b", "10.244.0.4"},
+		{"a", "10.244.0.2"},
+		{"held", "10.244.0.3"},
+		{"c", "10.244.0.5"},
+		{"d", "10.244.0.6"},
+		{"e", "no address is free in 10.244.0.0/29"},
 	} {
 		if got := take(row.pod); got != row.want {
 			t.Errorf("%s has %s, want %s", row.pod, got, row.want)

@@ -74,7 +74,7 @@ func checkPath(p string) error {
 	case p == "":
 		return errors.New("is missing")
 	case !filepath.IsAbs(p) || filepath.Clean(p) != p:
-		return errors.New("must be an absolute path without . or ..")
+		return errors.New("must be an absolute path with no . or .. in it")
 	case p == "/":
 		return errors.New("must not be the root directory")
 	}

@@ -1,0 +1,100 @@
+package world
+
+import (
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
+	"github.com/keyreeve/keyreeve/internal/pki"
+	"github.com/keyreeve/keyreeve/internal/rbac"
+)
+
+// facts are the world as decisions see it. The lock is held.
+type facts World
+
+func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
+	if n := f.nodes.find(id); n != nil {
+		return n.grants, n.in
+	}
+	return nil, nil
+}
+
+func (f *facts) Group(r rbac.GroupRef) (*ident.ObjectID, *rbac.Grants, []rbac.GroupRef) {
+	n := f.nodes.at(r)
+	if !n.group {
+		return &f.nobody, nil, f.nodes.over(r)
+	}
+	return &n.id, n.grants, f.nodes.over(r)
+}
+
+// Denials are none: nothing makes deny assignments yet.
+func (f *facts) Denials() []*rbac.Denial { return nil }
+
+// Decide decides whether a principal may do an action.
+func (w *World) Decide(req rbac.Request) rbac.Decision {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.Decide(req, (*facts)(w))
+}
+
+// DecideCluster decides a request to a cluster. Rules without a place get that of the cluster.
+func (w *World) DecideCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) rbac.ClusterDecision {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.DecideCluster(ask, rules, (*facts)(w))
+}
+
+// ExplainCluster decides a request to a cluster and names every way.
+func (w *World) ExplainCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) (rbac.ClusterDecision, []rbac.Way) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.ExplainCluster(ask, rules, (*facts)(w))
+}
+
+// Access lists what a principal holds in a cluster.
+func (w *World) Access(principal ident.ObjectID, name string, rules *rbac.ClusterRules) []rbac.Holding {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.Access(principal, name, rules, (*facts)(w))
+}
+
+// WhoCan returns those of some principals that are enabled and may; unknown is true when of some it cannot be said.
+func (w *World) WhoCan(req rbac.KubeRequest, rules *rbac.ClusterRules, ids []ident.ObjectID) (who []rbac.Who, unknown bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.WhoCan(req, rules, (*facts)(w), func(yield func(ident.ObjectID, string) bool) {
+		for _, id := range ids {
+			if p, ok := w.principals[id]; ok && p.Enabled && !yield(id, p.Name) {
+				return
+			}
+		}
+	})
+}
+
+// ClusterRules returns what access to a cluster is decided from, with the cluster's own rules, which may be nil for not
+// known.
+func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) rbac.ClusterRules {
+	r := rbac.ClusterRules{Own: own, Protected: []string{pki.AdminGroup}}
+	if c.AAD != nil {
+		r.AdminGroups = c.AAD.AdminGroups
+		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC
+	}
+	w.mu.RLock()
+	r.Place = w.places[c.ID]
+	w.mu.RUnlock()
+	if r.Place == nil {
+		r.Place = rbac.NewPlace(c.ResourceID())
+	}
+	return r
+}
+
+// Principals returns the ids of every user and service principal of a tenant, in no order.
+func (w *World) Principals(tenant ident.TenantID) []ident.ObjectID {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var out []ident.ObjectID
+	for id := range w.principals {
+		if w.principals[id].Tenant == tenant {
+			out = append(out, id)
+		}
+	}
+	return out
+}
