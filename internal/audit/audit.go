@@ -45,6 +45,8 @@ const (
 	LocalAccountsEnabled   Event = "localAccountsEnabled"
 	CredentialIssued       Event = "clusterCredentialIssued"
 	CertificateRevoked     Event = "clusterCertificateRevoked"
+	GateTokenIssued        Event = "gateTokenIssued"
+	GateEnrolled           Event = "gateEnrolled"
 	ClusterRecovered       Event = "clusterRecovered"
 	SigningKeyRotated      Event = "signingKeyRotated"
 )

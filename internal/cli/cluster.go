@@ -16,9 +16,9 @@ import (
 func clusterCommand(d Deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "Clusters: the way in when all else fails",
+		Short: "Clusters: attach one that runs elsewhere; the way in when all else fails",
 	}
-	cmd.AddCommand(recoverCommand(d))
+	cmd.AddCommand(attachCommand(d), recoverCommand(d))
 	return cmd
 }
 

@@ -84,13 +84,19 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 
 // refusal reads an error answer.
 func refusal(status int, text []byte) error {
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
+	type object struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
 	}
-	if json.Unmarshal(text, &body) != nil || body.Error.Code == "" {
+	var body struct {
+		object        // the cluster service's own errors are not wrapped
+		Error  object `json:"error"`
+	}
+	err := json.Unmarshal(text, &body)
+	if body.Error.Code == "" {
+		body.Error = body.object
+	}
+	if err != nil || body.Error.Code == "" {
 		return fault.New(kind(status), "", "the service answered %d %s", status, http.StatusText(status))
 	}
 	return fault.New(kind(status), body.Error.Code, "%s", body.Error.Message)

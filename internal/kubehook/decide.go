@@ -92,7 +92,10 @@ func certificateOf(q *question) (string, bool) {
 // stands for someone of the directory, whatever name it carries: a cluster admin could have one made for any name.
 func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint string) answer {
 	c, ok := h.World.Certificate(fingerprint)
-	if !ok || c.Cluster != snap.cluster.ID {
+	if !ok || c.Cluster != snap.cluster.ID || c.Kind == managedcluster.GateCertificate {
+		if snap.cluster.IsAttached() {
+			return h.decideForeign(snap, q)
+		}
 		return deny("the client certificate was not issued for this cluster's people")
 	}
 	// A fingerprint is no secret, and a service account that may impersonate can be given it as an extra: it counts only
@@ -171,20 +174,22 @@ func (h *Handler) identify(snap *snapshot, q *question) (*world.Principal, answe
 }
 
 // byName finds the principal with a user name, and says whether the name is one that our directory gives at all: one of
-// a verified domain is, even if nobody has it any more.
+// a verified domain of the cluster's tenant is, even if nobody has it any more.
 func (h *Handler) byName(tenant ident.TenantID, name string) (p world.Principal, found, ours bool) {
 	if tenant.IsZero() {
 		return p, false, false // a cluster without Entra integration has no people of the directory
 	}
 	if id, err := ident.Parse[ident.ObjectID](name); err == nil {
+		// Names of this form are service principals', also of those that are gone or of another tenant.
 		p, found = h.World.Principal(id)
-		return p, found, found
+		return p, found, true
 	}
 	if p, found = h.World.UserByUPN(tenant, name); found {
 		return p, true, true
 	}
 	if at := strings.LastIndexByte(name, '@'); at >= 0 {
-		_, ours = h.World.TenantByDomain(name[at+1:])
+		t, known := h.World.TenantByDomain(name[at+1:])
+		ours = known && t.ID == tenant // what another tenant verifies is no concern of this cluster
 	}
 	return p, false, ours
 }

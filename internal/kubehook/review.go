@@ -17,7 +17,7 @@ import (
 type question struct {
 	user, uid string
 	extra     map[string]authzv1.ExtraValue
-	// groups are those that the review shows. Only of a certificate they count; of people those of the directory do.
+	// groups are those that the review shows. They count only of a certificate; of people those of the directory do.
 	groups  []string
 	request rbac.KubeRequest
 }

@@ -182,7 +182,7 @@ func rows() []row {
 
 		// Another tenant's
 		{name: "other tenant's user", who: token("eve", "eve"), what: pods, want: verdictDeny, reason: "not in the cluster's directory"},
-		{name: "other tenant's user by name", who: plain("eve@fabrikam.com"), what: pods, want: verdictDeny},
+		{name: "other tenant's user by name", who: plain("eve@fabrikam.com"), what: pods, want: verdictNoOpinion},
 		{name: "other tenant's user by object id", who: plain(oid("eve").String()), what: pods, want: verdictDeny},
 		{name: "other tenant's user in their cluster", who: token("eve", "eve"), what: pods, cluster: "theirs", want: verdictAllow},
 		{name: "name of our domain that nobody has", who: plain("ghost@contoso.com"), what: "list pods @ghosts", want: verdictDeny},
@@ -233,7 +233,7 @@ func rows() []row {
 		{name: "user of elsewhere", who: plain("root@elsewhere.org"), what: pods, want: verdictNoOpinion},
 		{name: "name without domain", who: plain("alice"), what: pods, want: verdictNoOpinion},
 		{name: "empty name", who: plain(""), what: pods, want: verdictNoOpinion},
-		{name: "object id of nobody as name", who: plain(oid("who").String()), what: pods, want: verdictNoOpinion},
+		{name: "object id of nobody as name", who: plain(oid("who").String()), what: pods, want: verdictDeny},
 		{name: "not ours, mirror unknown", who: plain("root@elsewhere.org"), what: pods, mirror: "unknown", want: verdictNoOpinion},
 		{name: "person in a cluster without Entra", who: plain("alice@contoso.com"), what: pods, cluster: "plain", want: verdictNoOpinion},
 		{name: "object id in a cluster without Entra", who: token("alice", "alice"), what: pods, cluster: "plain", want: verdictDeny},

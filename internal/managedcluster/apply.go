@@ -61,6 +61,10 @@ func Create(n New, req *Request, known KnownTenant) (Cluster, error) {
 	if err := c.settle(req, nil, known); err != nil {
 		return Cluster{}, err
 	}
+	if c.IsAttached() {
+		c.ProvisioningState = Succeeded // there is nothing to bring up
+		return c, nil
+	}
 	c.FQDN = strings.ToLower(req.dnsPrefix) + "-" + c.hostHash() + ".hcp." + c.Location + "." + n.Domain
 	return c, nil
 }
@@ -94,10 +98,13 @@ func (c *Cluster) settle(req *Request, before *Cluster, known KnownTenant) error
 	if before != nil {
 		old = before.properties()
 	}
-	for _, step := range []func(*Request, *Cluster, *object) error{
-		c.settleNames, c.settleNetwork, c.settlePools,
+	steps := []func(*Request, *Cluster, *object) error{c.settleNames, c.settleNetwork, c.settlePools}
+	if req.attached != nil || before != nil && before.Attached != nil {
+		steps = []func(*Request, *Cluster, *object) error{func(req *Request, before *Cluster, _ *object) error { return c.settleAttached(req, before) }}
+	}
+	for _, step := range append(steps,
 		func(req *Request, before *Cluster, _ *object) error { return c.settleAAD(req, before, known) },
-	} {
+	) {
 		if err := step(req, before, old); err != nil {
 			return err
 		}

@@ -100,6 +100,10 @@ func (c *Cluster) keepBody(req *Request, before *Cluster, old *object) {
 }
 
 func (c *Cluster) fillProperties(req *Request, props *object) {
+	if c.IsAttached() {
+		c.fillAttached(req, props)
+		return
+	}
 	props.put("kubernetesVersion", req.kubernetesVersion)
 	props.put("dnsPrefix", req.dnsPrefix)
 	props.put("agentPoolProfiles", req.pools)
@@ -115,7 +119,12 @@ func (c *Cluster) fillProperties(req *Request, props *object) {
 	if o := (&reader{o: props}).object("addonProfiles", nil); o != nil && len(o.keys) == 0 {
 		props.remove("addonProfiles")
 	}
-	// aadProfile is kept in the cluster itself; only members that nobody here knows stay in the body.
+	c.keepUnknownAAD(req, props)
+	props.order(propertyKeys())
+}
+
+// keepUnknownAAD keeps aadProfile's members that nobody here knows; the others are in the cluster itself.
+func (c *Cluster) keepUnknownAAD(req *Request, props *object) {
 	props.remove("aadProfile")
 	if req.aad != nil {
 		rest := *req.aad.object
@@ -126,7 +135,6 @@ func (c *Cluster) fillProperties(req *Request, props *object) {
 			props.put("aadProfile", &rest)
 		}
 	}
-	props.order(propertyKeys())
 }
 
 func (n network) fill() *object {
@@ -203,20 +211,35 @@ func (c *Cluster) Render(apiVersion string) json.RawMessage {
 	top.put("id", c.ResourceID())
 	top.put("name", c.Name)
 	top.put("type", typeInAnswer)
+	if !c.IsAttached() {
+		c.renderIdentity(top)
+	}
+	top.put("properties", c.renderProperties())
+	top.order(topKeys())
+	return encode(top)
+}
+
+func (c *Cluster) renderIdentity(top *object) {
 	top.put("identity", struct {
 		Type      string `json:"type"`
 		Principal string `json:"principalId"`
 		Tenant    string `json:"tenantId"`
 	}{"SystemAssigned", c.ControlPlane.Object.String(), c.Tenant.String()})
-	top.put("properties", c.renderProperties())
-	top.order(topKeys())
-	return encode(top)
 }
 
 func (c *Cluster) renderProperties() *object {
 	props := c.properties()
 	props.put("provisioningState", c.ProvisioningState)
 	props.put("powerState", power{c.PowerState})
+	if c.IsAttached() {
+		props.put("fqdn", c.FQDN)
+		// az takes these two for granted.
+		props.put("servicePrincipalProfile", json.RawMessage(`{"clientId":"msi"}`))
+		props.put("agentPoolProfiles", []string{})
+		props.put("aadProfile", c.AAD.render((&reader{o: props}).object("aadProfile", aadKeys())))
+		props.order(propertyKeys())
+		return props
+	}
 	props.put("currentKubernetesVersion", c.KubernetesVersion)
 	props.put("fqdn", c.FQDN)
 	props.put("azurePortalFQDN", strings.Replace(c.FQDN, ".hcp.", ".portal.hcp.", 1))

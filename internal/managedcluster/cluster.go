@@ -75,6 +75,8 @@ type Cluster struct {
 	// ControlPlane and Kubelet are the cluster's managed identities; they live and die with it.
 	ControlPlane Identity `json:"controlPlane"`
 	Kubelet      Identity `json:"kubelet"`
+	// Attached is set for somebody else's API server, which Keyreeve does not run.
+	Attached *Attached `json:"attached,omitempty"`
 
 	// Body is the resource's ARM body as last accepted: fields that Keyreeve does not interpret are kept and returned.
 	Body      json.RawMessage `json:"body"`

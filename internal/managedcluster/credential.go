@@ -45,6 +45,9 @@ func (c *Cluster) CredentialForm(kind CredentialKind, format string) (Credential
 		}
 		return 0, invalidParameter("format", "'%s' is neither azure nor exec.", cut(format))
 	}
+	if c.IsAttached() {
+		return 0, noCertificates()
+	}
 	if c.LocalAccountsDisabled {
 		return 0, fault.New(fault.Invalid, "BadRequest", "Getting static credential is not allowed because this cluster is set to disable local accounts.")
 	}

@@ -25,6 +25,7 @@ type Request struct {
 	dnsPrefix            string
 	nodeResourceGroup    string
 	network              network
+	attached             *Attached // nil: not given
 
 	top, props *object
 }
@@ -64,7 +65,7 @@ func propertyKeys() []string {
 		"enableRBAC", "supportPlan", "networkProfile", "aadProfile", "maxAgentPools", "apiServerAccessProfile", "identityProfile",
 		"autoUpgradeProfile", "disableLocalAccounts", "securityProfile", "storageProfile", "oidcIssuerProfile", "ingressProfile",
 		"workloadAutoScalerProfile", "azureMonitorProfile", "resourceUID", "metricsProfile", "nodeResourceGroupProfile",
-		"nodeProvisioningProfile", "bootstrapProfile", "privateFQDN", "fqdnSubdomain", "privateLinkResources",
+		"nodeProvisioningProfile", "bootstrapProfile", "privateFQDN", "fqdnSubdomain", "privateLinkResources", attachedKey,
 	}
 }
 
@@ -134,6 +135,7 @@ func (req *Request) readProperties() error {
 	}
 	req.network = readNetwork(r)
 	req.aad = readAAD(r)
+	req.attached = readAttached(r)
 	dropSecrets(r)
 	checkPromises(r)
 	return r.err

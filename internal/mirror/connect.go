@@ -27,17 +27,24 @@ func connect(cfg Config) (*http.Client, rest.Interface, error) {
 	if !roots.AppendCertsFromPEM(cfg.CA) {
 		return nil, nil, errors.New("mirror: no certificate in CA")
 	}
-	pair, err := tls.X509KeyPair(cfg.Cert, cfg.Key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mirror: client certificate: %w", err)
+	settings := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if cfg.Token == "" && cfg.TokenFile == "" || len(cfg.Cert) > 0 {
+		pair, err := tls.X509KeyPair(cfg.Cert, cfg.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("mirror: client certificate: %w", err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
 	}
 	httpClient := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     settings,
 		TLSHandshakeTimeout: 5 * time.Second,
 		ForceAttemptHTTP2:   true,
 		// A peer that is gone without a word is noticed by its silence.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
 	}}
+	if cfg.Token != "" || cfg.TokenFile != "" {
+		httpClient.Transport = bearer{next: httpClient.Transport, token: cfg.Token, file: cfg.TokenFile}
+	}
 	scheme := runtime.NewScheme()
 	if err := rbacv1.AddToScheme(scheme); err != nil {
 		return nil, nil, fmt.Errorf("mirror: types: %w", err)

@@ -29,13 +29,15 @@ type Config struct {
 	Host string
 	// CA, Cert and Key are PEM: the authority that signed the server's certificate, and the client's own pair.
 	CA, Cert, Key []byte
+	// Token, or the file that holds it, is a bearer token in place of a client certificate.
+	Token, TokenFile string
 	// Staleness is how long the copy is shown while the cluster is out of touch; 0 means DefaultStaleness. Losing touch
 	// without a word is noticed within about 8 s, which comes on top.
 	Staleness time.Duration
 }
 
 func (c Config) equal(o Config) bool {
-	return c.Host == o.Host && c.Staleness == o.Staleness &&
+	return c.Host == o.Host && c.Token == o.Token && c.TokenFile == o.TokenFile && c.Staleness == o.Staleness &&
 		bytes.Equal(c.CA, o.CA) && bytes.Equal(c.Cert, o.Cert) && bytes.Equal(c.Key, o.Key)
 }
 

@@ -264,3 +264,58 @@ func parseKey(text string) (crypto.Signer, error) {
 	}
 	return signer, nil
 }
+
+// Sign issues a client certificate for the key of a certificate request (PEM, RFC 2986). Nothing else of the request
+// counts: name and life are the template's. The key must be ECDSA on P-256 or P-384.
+func (a *Authority) Sign(csr string, t Template) (certPEM string, err error) {
+	block, rest := pem.Decode([]byte(csr))
+	if block == nil || block.Type != "CERTIFICATE REQUEST" || len(bytes.TrimSpace(rest)) > 0 {
+		return "", errors.New("pki: not one certificate request in PEM form")
+	}
+	req, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return "", fmt.Errorf("pki: %w", err)
+	}
+	if err := req.CheckSignature(); err != nil {
+		return "", fmt.Errorf("pki: %w", err)
+	}
+	key, ok := req.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
+		return "", errors.New("pki: the key of the request is not ECDSA on P-256 or P-384")
+	}
+	end := t.Now.Add(t.Life)
+	if end.After(a.cert.NotAfter) {
+		end = a.cert.NotAfter
+	}
+	if t.CommonName == "" || t.Use != Client || !end.After(t.Now) {
+		return "", errors.New("pki: a signed certificate needs a name, a life and a client's use")
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: t.CommonName, Organization: t.Organizations},
+		NotBefore: t.Now.Add(-Skew), NotAfter: end, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key, a.key)
+	if err != nil {
+		return "", fmt.Errorf("pki: sign: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
+}
+
+// NewRequest makes a key and a certificate request for it. The key is PKCS #8 in PEM form.
+func NewRequest(name string) (csr, key string, err error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", fmt.Errorf("pki: key: %w", err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, k)
+	if err != nil {
+		return "", "", fmt.Errorf("pki: request: %w", err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		return "", "", fmt.Errorf("pki: encode key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})), nil
+}

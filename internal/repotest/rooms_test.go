@@ -52,6 +52,7 @@ var roomRules = join(
 	[]rule{
 		{"feed", join(words, rules), effects, "the form of the change feed is shared by the store and remote gates"},
 		{"world", join(words, rules, []string{"feed"}), effects, "a decision is made from memory"},
+		{"gatefeed", join(words, rules, []string{"feed"}), effects, "what a gate elsewhere is told is decided from values, and tested as such"},
 		{"seal", words, []string{"net/http", "database/sql"}, "sealing knows a key and bytes, and nothing of what they mean"},
 		{"store", join(words, rules, []string{"feed", "seal"}), []string{"net/http"}, "the store does not know who is asking, or how"},
 		{
@@ -71,7 +72,7 @@ var roomRules = join(
 	},
 	// The faces. They meet over HTTP and in the store, never in an import.
 	face("oauth/discovery"), face("oauth/authorize"), face("oauth/device"), face("oauth/grant"), face("oauth/manage"),
-	face("signin"), face("graph"), face("arm"), face("kubehook", "mirror"),
+	face("signin"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	face("arm/checkaccess", "arm"), face("arm/managementgroups", "arm"),
@@ -90,6 +91,12 @@ var roomRules = join(
 			[]string{"flag", "github.com/spf13"},
 			"everything is built and mounted in one place, which knows neither flags nor the terminal",
 		},
+		{
+			"outpost", join(words, rules, []string{"feed", "gatefeed", "world", "web", "caller", "mirror", "kubehook", "kubewire"}),
+			[]string{"database/sql", "flag", "github.com/spf13"},
+			"the gate away from the control plane decides by the same rooms as the one inside it, and knows no store",
+		},
+		{"kubewire", words, effects, "what an API server is told to ask a gate is text made of values"},
 		{"breakglass", join(words, rules, []string{"datadir", "seal", "store"}), []string{"net/http"}, "the way in on the host that holds the data needs no server and no gate"},
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
@@ -97,7 +104,7 @@ var roomRules = join(
 		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
 		{
 			"cli", join(words, []string{
-				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass",
+				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire",
 			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
@@ -152,7 +159,7 @@ func face(room string, more ...string) []rule {
 
 func faces() []string {
 	return []string{
-		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook",
+		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/cluster"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
 	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/graph"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/kubehook"
@@ -72,8 +73,8 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	return mux, nil
 }
 
-// gateFace builds the webhooks of the embedded clusters.
-func (s *Server) gateFace(m *mirror.Set) (http.Handler, error) {
+// gateFace builds the webhooks of the embedded clusters, and the face that gates of attached clusters connect to until stop.
+func (s *Server) gateFace(m *mirror.Set, stop <-chan struct{}) (http.Handler, error) {
 	tokens, err := s.checker(directory.AKSServer().String())
 	if err != nil {
 		return nil, err
@@ -81,7 +82,26 @@ func (s *Server) gateFace(m *mirror.Set) (http.Handler, error) {
 	mux := http.NewServeMux()
 	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
 	h.Mount(mux)
+	(&gatehouse.Handler{
+		DB: s.db, World: s.world, Authority: s.hooks, Issuer: s.cfg.endpoints().Login, Roster: &s.roster,
+		Hub: &gatehouse.Hub{DB: s.db, Log: s.log.With("room", "gatehouse")}, Stop: stop, Now: s.cfg.Now, Log: s.log,
+	}).Mount(mux)
 	return mux, nil
+}
+
+// rosterOf shows ARM what gates said of themselves.
+type rosterOf struct{ *gatehouse.Roster }
+
+func (r rosterOf) Of(id ident.ClusterID) []containerservice.GateStatus {
+	entries := r.Roster.Of(id)
+	out := make([]containerservice.GateStatus, len(entries))
+	for i, e := range entries {
+		out[i] = containerservice.GateStatus{
+			Fingerprint: e.Fingerprint, Name: e.Name, Version: e.Version, Connected: e.Connected, Since: e.Since,
+			Revision: int64(e.Revision), ReportedOn: e.ReportedAt,
+		}
+	}
+	return out
 }
 
 // clusters builds the driver of embedded clusters.
@@ -124,6 +144,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	contents := []arm.Contents{aks}
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}

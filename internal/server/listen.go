@@ -20,11 +20,12 @@ type listener struct {
 	tls     *tls.Config
 }
 
-// tlsConfig returns the settings of a listener. clients, if set, must have vouched for whoever connects.
+// tlsConfig returns the settings of a listener. clients, if set, must have vouched for the certificate of whoever shows
+// one; what needs one checks that it was shown, for a gate has none yet when it enrols.
 func tlsConfig(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error), clients *x509.CertPool) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert, NextProtos: []string{"h2", "http/1.1"}}
 	if clients != nil {
-		c.ClientAuth = tls.RequireAndVerifyClientCert
+		c.ClientAuth = tls.VerifyClientCertIfGiven
 		c.ClientCAs = clients
 	}
 	return c

@@ -20,7 +20,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	mirrors := &mirror.Set{Log: s.log.With("room", "mirror"), Now: s.cfg.Now}
 	defer mirrors.Close()
 	driver := s.clusters(mirrors)
-	all, runner, aks, err := s.build(driver, mirrors)
+	all, runner, aks, err := s.build(driver, mirrors, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 }
 
 // build makes the faces and their listeners, and the task that does long-running operations.
-func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set) ([]listener, task, *containerservice.Handler, error) {
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-chan struct{}) ([]listener, task, *containerservice.Handler, error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
 		return nil, nil, nil, err
@@ -63,7 +63,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set) ([]list
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	gate, err := s.gateFace(mirrors)
+	gate, err := s.gateFace(mirrors, stop)
 	if err != nil {
 		return nil, nil, nil, err
 	}

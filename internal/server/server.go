@@ -2,7 +2,7 @@
 //
 //	data folder ─ seal ─ store ── feed ──► world
 //	                       │                 │
-//	           login   arm   graph         gate ◄── API servers of embedded clusters
+//	           login   arm   graph         gate ◄── API servers of embedded clusters, gates of others
 //
 // It is the only room that knows all others. It makes no decision of theirs.
 package server
@@ -18,6 +18,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/datadir"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
+	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/seal"
@@ -39,6 +40,7 @@ type Server struct {
 	tls     *pki.Authority
 	hooks   *pki.Authority
 	serving *servingCertificate
+	roster  gatehouse.Roster
 	// closers run in reverse when the server ends, or when building it fails.
 	closers []func() error
 }

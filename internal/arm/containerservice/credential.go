@@ -74,11 +74,15 @@ func (h *Handler) kubeconfig(r *arm.Request, kind managedcluster.CredentialKind)
 		if err != nil {
 			return err
 		}
-		secrets, err := h.secrets(tx, c.ID)
-		if err != nil {
+		k := managedcluster.Kubeconfig{Kind: kind, Form: form, Authority: h.LoginURL}
+		var secrets pki.Secrets
+		if c.IsAttached() {
+			k.CA = c.Attached.CertificateAuthority
+		} else if secrets, err = h.secrets(tx, c.ID); err != nil {
 			return err
+		} else {
+			k.CA = secrets.Cluster.Cert
 		}
-		k := managedcluster.Kubeconfig{Kind: kind, Form: form, CA: secrets.Cluster.Cert, Authority: h.LoginURL}
 		if form == managedcluster.Static {
 			pair, err := h.issue(tx, r, c, secrets, kind)
 			if err != nil {
@@ -151,7 +155,7 @@ func renderCertificate(c managedcluster.Cluster, i pki.Issued, now time.Time) ce
 	case !i.RevokedAt.IsZero():
 		at := i.RevokedAt.UTC()
 		p.Status, p.RevokedOn, p.RevokedBy = "Revoked", &at, &i.RevokedBy
-	case i.Epoch < c.Epoch:
+	case i.Epoch < c.Epoch && i.Kind != managedcluster.GateCertificate:
 		p.Status = "Superseded"
 	case !now.Before(i.NotAfter):
 		p.Status = "Expired"

@@ -56,8 +56,12 @@ type Handler struct {
 	CredentialLife time.Duration
 	// ReadyWithin bounds how long a cluster may take to come up; 0 is 10 minutes.
 	ReadyWithin time.Duration
-	Now         func() time.Time
-	Log         *slog.Logger
+	// GateURL and GateCA are where gates of attached clusters connect to and what they verify that with; Gates tells of
+	// those that did.
+	GateURL, GateCA string
+	Gates           Gates
+	Now             func() time.Time
+	Log             *slog.Logger
 
 	locks locks
 }
@@ -119,6 +123,7 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 
 	route(http.MethodGet, itemPath+"/keyreeveCertificates", read, h.certificates)
 	route(http.MethodPost, itemPath+"/keyreeveCertificates/{fingerprint}/revoke", read, h.revoke)
+	h.mountAttached(route)
 	h.mountRefusals(route)
 
 	runner.Register(managedcluster.Type, managedcluster.Creating, arm.Worker{Do: h.bringUp, Succeeded: h.cameUp, Failed: h.failed})
@@ -246,7 +251,7 @@ func (h *Handler) keepSecrets(tx *store.Tx, id ident.ClusterID, s pki.Secrets) e
 func (h *Handler) StartAll(ctx context.Context) error {
 	var all error
 	for _, c := range h.World.Clusters() {
-		if c.ProvisioningState == managedcluster.Deleting {
+		if c.ProvisioningState == managedcluster.Deleting || c.IsAttached() {
 			continue
 		}
 		if err := h.ensure(ctx, c.ID); err != nil {

@@ -115,6 +115,9 @@ func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
 		return err
 	}
 	defer release()
+	if c, ok := h.World.Cluster(id); ok && c.IsAttached() {
+		return nil // nothing runs here; its gates are refused from now on
+	}
 	if err := h.Driver.Delete(ctx, id); err != nil {
 		return fault.Wrap(err, "cluster %s", id)
 	}
@@ -138,6 +141,9 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 		return err
 	}
 	for _, p := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
+		if p.IsZero() {
+			continue // an attached cluster has no identities
+		}
 		if err := tx.DeleteAssignmentsOf(p); err != nil {
 			return err
 		}

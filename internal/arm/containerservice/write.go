@@ -34,7 +34,7 @@ func (h *Handler) put(_ http.ResponseWriter, r *arm.Request) error {
 	}
 	// Keys take a while to make, so a new cluster's are made before the transaction that nobody else may write during.
 	keys := sync.OnceValues(func() (pki.Secrets, error) { return pki.NewSecrets(r.Param("name"), r.Now()) })
-	if _, exists := h.World.ClusterByResource(id(r, r.Group.Name)); !exists {
+	if _, exists := h.World.ClusterByResource(id(r, r.Group.Name)); !exists && !req.Attached() {
 		if _, err := keys(); err != nil {
 			return fault.Wrap(err, "keys of a new cluster")
 		}
@@ -56,7 +56,11 @@ func (h *Handler) put(_ http.ResponseWriter, r *arm.Request) error {
 			if err := precondition(r, ""); err != nil {
 				return err
 			}
-			c, op, err = h.create(tx, r, req, group.Name, keys)
+			if req.Attached() {
+				c, op, err = h.createAttached(tx, r, req, group.Name)
+			} else {
+				c, op, err = h.create(tx, r, req, group.Name, keys)
+			}
 			return err
 		case err != nil:
 			return err
@@ -115,9 +119,8 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if err != nil {
 		return c, none, err
 	}
-	if _, ok := resource.FindLocation(c.Location); !ok {
-		return c, none, fault.New(fault.Invalid, "LocationNotAvailableForResourceType",
-			"The provided location '%s' is not available for resource type '%s'.", c.Location, managedcluster.Type).At("location")
+	if err := knownLocation(c.Location); err != nil {
+		return c, none, err
 	}
 	secrets, err := keys()
 	if err != nil {
@@ -149,6 +152,9 @@ func (h *Handler) endpoint(tx *store.Tx, r *arm.Request) (string, error) {
 	}
 	given := map[string]bool{}
 	for _, c := range all {
+		if c.IsAttached() {
+			continue
+		}
 		given[c.Endpoint] = true
 	}
 	endpoint, err := h.Driver.Endpoint(r.Context(), func(e string) bool { return given[e] })
@@ -209,7 +215,10 @@ func (h *Handler) update(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 		return before, resource.Operation{}, err
 	}
 	var op resource.Operation
-	if change.Nodes || before.ProvisioningState != managedcluster.Succeeded {
+	if c.IsAttached() {
+		c.ProvisioningState = managedcluster.Succeeded
+	}
+	if change.Nodes || c.ProvisioningState != managedcluster.Succeeded {
 		c.ProvisioningState = managedcluster.Updating
 		op, err = r.StartOperation(tx, arm.NewOperation{
 			Resource: c.ResourceID(), Verb: managedcluster.Updating, Location: c.Location, Final: http.StatusOK, Input: input{c.ID},
@@ -352,6 +361,9 @@ func (h *Handler) rotate(w http.ResponseWriter, r *arm.Request) error {
 		before, err := find(tx, r)
 		if err != nil {
 			return err
+		}
+		if before.IsAttached() {
+			return attachedOnly("rotateClusterCertificates")
 		}
 		c := before.Rotated()
 		c.ProvisioningState = managedcluster.Rotating

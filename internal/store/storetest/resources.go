@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/pki"
@@ -16,6 +17,7 @@ import (
 
 func resourceCases() []methodCase {
 	return []methodCase{
+		{"enrollments", "PutEnrollment Enrollment DeleteEnrollment", enrollments},
 		{"subscriptions", "PutSubscription Subscription Subscriptions", subscriptions},
 		{"management groups", "PutManagementGroup ManagementGroup ManagementGroups DeleteManagementGroup", managementGroups},
 		{"resource groups", "PutResourceGroup ResourceGroup ResourceGroups DeleteResourceGroup", resourceGroups},
@@ -274,4 +276,37 @@ func operations(t *testing.T, b *bench) {
 	rev := b.update(func(tx *store.Tx) error { return tx.DeleteEndedOperations(zoned().Add(1)) })
 	b.told(rev, "delete operation "+o.ID.String())
 	has(b, running("/b"), early) // old, but not ended
+}
+
+// enrollments: a token is redeemed once, ends by itself, and goes with its cluster.
+func enrollments(t *testing.T, b *bench) {
+	id := ident.Derive[ident.ClusterID]("storetest", "attached")
+	e := managedcluster.Enrollment{Hash: "Hash", Cluster: id, CreatedAt: zoned(), ExpiresAt: zoned().Add(time.Hour)}
+	put := func(tx *store.Tx) error { return tx.PutEnrollment(e) }
+	get := func(tx *store.Tx) (managedcluster.Enrollment, error) { return tx.Enrollment("Hash") }
+	b.refused(fault.Internal, put) // no token without its cluster
+	cluster := managedcluster.Cluster{ID: id, Tenant: b.tenant, Group: "rg", Name: "attached", Body: []byte(`{}`)}
+	b.update(func(tx *store.Tx) error { return tx.PutCluster(cluster) })
+	rev := b.update(put)
+	has(b, get, e)
+	for _, told := range b.events(rev) {
+		if told.Kind != feed.Private {
+			t.Errorf("told %v", told)
+		}
+	}
+	lacks(b, func(tx *store.Tx) (managedcluster.Enrollment, error) { return tx.Enrollment("hash") }) // hashes have case
+	b.refused(fault.Conflict, put)
+	b.update(func(tx *store.Tx) error { return tx.DeleteEnrollment("Hash") })
+	lacks(b, get)
+	b.refused(fault.NotFound, func(tx *store.Tx) error { return tx.DeleteEnrollment("Hash") })
+
+	b.update(put)
+	b.update(func(tx *store.Tx) error { _, err := tx.DeleteExpired(e.ExpiresAt); return err })
+	has(b, get, e)
+	b.update(func(tx *store.Tx) error { _, err := tx.DeleteExpired(e.ExpiresAt.Add(time.Second)); return err })
+	lacks(b, get)
+
+	b.update(put)
+	b.update(func(tx *store.Tx) error { return tx.DeleteCluster(id) })
+	lacks(b, get)
 }

@@ -186,6 +186,16 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_cluster ON certificates (cluster);
 CREATE INDEX certificates_expiry ON certificates (expires_at);
 
+-- token is the SHA-256 of the token, so a copy of the database enrols nobody.
+CREATE TABLE gate_enrollments (
+  token      TEXT NOT NULL PRIMARY KEY,
+  cluster    TEXT NOT NULL REFERENCES clusters (id) ON DELETE CASCADE,
+  expires_at INTEGER NOT NULL,
+  doc        TEXT NOT NULL
+);
+CREATE INDEX gate_enrollments_cluster ON gate_enrollments (cluster);
+CREATE INDEX gate_enrollments_expiry ON gate_enrollments (expires_at);
+
 CREATE TABLE operations (
   id           TEXT NOT NULL PRIMARY KEY,
   resource_key TEXT NOT NULL,
