@@ -3,7 +3,6 @@ package outpost
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -27,7 +26,7 @@ import (
 
 func noon() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func tenant() ident.TenantID { return ident.Derive[ident.TenantID]("outpost") }
 func theID() ident.ClusterID { return ident.Derive[ident.ClusterID]("outpost") }
@@ -135,7 +134,9 @@ func say(t testing.TB, f *follower, frames ...gatefeed.Frame) error {
 func snapshot(at feed.Revision, events ...feed.Event) []gatefeed.Frame {
 	return []gatefeed.Frame{
 		{Hello: &gatefeed.Hello{Protocol: gatefeed.Protocol, Cluster: theID(), Issuer: "https://login.test"}},
-		{Snapshot: &gatefeed.Mark{Revision: at, At: noon()}}, {Events: events}, {Complete: true},
+		{Snapshot: &gatefeed.Mark{Revision: at, At: noon()}},
+		{Events: events},
+		{Complete: true},
 	}
 }
 
