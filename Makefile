@@ -84,6 +84,12 @@ bench:
 bench-compare:
 	@scripts/bench.sh compare $(BENCHFLAGS)
 
+## reviews: the oracle at full size: 100,000 reviews to the gate and to a model of the published rules; REVIEWFLAGS="-h" lists its flags
+REVIEWFLAGS ?= -azure-rbac
+.PHONY: reviews
+reviews:
+	@go run ./cmd/keyreeve-reviews $(REVIEWFLAGS)
+
 ## clean: remove bin/; the cache ($(KEYREEVE_CACHE)) stays
 .PHONY: clean
 clean:

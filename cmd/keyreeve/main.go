@@ -20,7 +20,7 @@ func main() {
 		err = cmd.ExecuteContext(context.Background())
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "keyreeve:", err)
+		fmt.Fprintln(os.Stderr, "keyreeve:", cli.Describe(err))
 		os.Exit(1)
 	}
 }

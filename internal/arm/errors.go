@@ -85,7 +85,7 @@ func methodNotAllowed(method string) error {
 func namespaces() []string {
 	return []string{
 		"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Features", "Microsoft.ManagedIdentity",
-		"Microsoft.Network", "Microsoft.Resources",
+		"Microsoft.Management", "Microsoft.Network", "Microsoft.Resources",
 	}
 }
 
@@ -191,6 +191,11 @@ type bareError struct {
 	Target  string  `json:"target,omitempty"`
 }
 
+type statusError struct {
+	StatusCode int    `json:"statusCode"`
+	Message    string `json:"message"`
+}
+
 // writeError writes an error in the form of its route, or the gateway's.
 func (f *Face) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	form := FromGateway
@@ -214,6 +219,8 @@ func (f *Face) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	switch form {
 	case Bare:
 		body = bareError{Code: errorCode(e), Message: e.Public, Target: e.Target}
+	case Status:
+		body = statusError{StatusCode: status, Message: e.Public}
 	case FromGateway:
 		w.Header().Set("X-Ms-Failure-Cause", "gateway")
 		fallthrough

@@ -141,7 +141,7 @@ func (r *Request) NotAuthorized(action, scope string) error {
 func (r *Request) HoldsRole(scope string) bool {
 	holds := func(principal ident.ObjectID) bool {
 		for _, g := range r.face.World.GrantsOf(principal) {
-			if rbac.Covers(g.Assignment.Scope, scope) || rbac.Covers(scope, g.Assignment.Scope) {
+			if w := r.face.World; w.Covers(r.Caller.Tenant, g.Assignment.Scope, scope) || w.Covers(r.Caller.Tenant, scope, g.Assignment.Scope) {
 				return true
 			}
 		}

@@ -22,6 +22,8 @@ const (
 	FromGateway
 	// Bare is {"code","details","message","subcode"} without the wrap: the cluster service's own habit.
 	Bare
+	// Status is {"statusCode","message"}, the form of the access decision point.
+	Status
 )
 
 // HandlerFunc serves one request. After it has written, it must return nil.

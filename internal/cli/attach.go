@@ -203,7 +203,12 @@ func (a *attachment) write(s kubewire.Settings, d kubewire.Distribution, e enrol
 		"gate-rbac.yaml": kubewire.MirrorManifest(), "apiserver.yaml": server, "kubeconfig": kubeconfig,
 		kubewire.AuthorizationFile: files[kubewire.AuthorizationFile],
 	} {
-		if err := writeNew(filepath.Join(a.out, name), text); err != nil {
+		w, done, err := output(nil, filepath.Join(a.out, name))
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		if err := done(err); err != nil {
 			return err
 		}
 	}

@@ -5,10 +5,12 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,6 +65,17 @@ func logger(w io.Writer, level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level %q is not one of debug, info, warn, error", level)
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+// Describe returns an error's text with its causes. What a face hides from a caller, the person at this terminal may see.
+func Describe(err error) string {
+	text := err.Error()
+	for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
+		if !strings.Contains(text, e.Error()) {
+			text += ": " + e.Error()
+		}
+	}
+	return text
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -43,16 +44,16 @@ func recoverCommand(d Deps) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		config, entry, err := breakglass.Mint(cmd.Context(), dir, args[0], *reason, d.Now())
+		// The file first: what cannot be handed out is not minted and not written down.
+		out, done, err := output(d.Out, *file)
 		if err != nil {
 			return err
 		}
-		if *file == "" {
-			_, err = d.Out.Write(config)
-		} else {
-			err = writeNew(*file, config)
+		config, entry, err := breakglass.Mint(cmd.Context(), dir, args[0], *reason, d.Now())
+		if err == nil {
+			_, err = out.Write(config)
 		}
-		if err != nil {
+		if err = done(err); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(d.Err, "Good until %s, as system:masters of %s. Written down in %s.\n",
@@ -62,12 +63,20 @@ func recoverCommand(d Deps) *cobra.Command {
 	return cmd
 }
 
-// writeNew writes a file for its owner alone, and does not touch one that is there.
-func writeNew(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+// output returns where a result goes: a new file for its owner alone, or standard output without a name. done closes the
+// file, and removes it again if the result did not come about.
+func output(stdout io.Writer, name string) (w io.Writer, done func(error) error, err error) {
+	if name == "" {
+		return stdout, func(err error) error { return err }, nil
 	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Close())
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func(failed error) error {
+		if err := errors.Join(failed, f.Close()); err != nil {
+			return errors.Join(err, os.Remove(name))
+		}
+		return nil
+	}, nil
 }

@@ -26,7 +26,7 @@ func envCommand(d Deps) *cobra.Command {
 	data := dataFlag(cmd)
 	shell := cmd.Flags().String("shell", "bash", "whose way of setting variables: bash, fish or powershell")
 	output := cmd.Flags().StringP("output", "o", "shell", "shell, or json")
-	clients := cmd.Flags().Bool("clients", false, "put the clients that `make clients` built first in PATH")
+	clients := cmd.Flags().Bool("clients", false, "put the clients that 'make clients' built first in PATH")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		dir, err := dataDir(*data)
 		if err != nil {

@@ -50,6 +50,10 @@ func upCommand(d Deps) *cobra.Command {
 		if program == "" {
 			program = filepath.Join(filepath.Dir(d.Executable), "localkube")
 		}
+		// A cluster's process runs in a folder of its own.
+		if program, err = filepath.Abs(program); err != nil {
+			return err
+		}
 		if !fileExists(program) {
 			return fmt.Errorf("%s is not there, and clusters need it: build it with `make build`, or name it with --localkube", program)
 		}

@@ -71,6 +71,41 @@ func (d Dir) Make() error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	info, err := os.Stat(string(d))
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	// Who can write here can put another authority in place of ours.
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("data folder: %s may be written by others (mode %04o): chmod 700 it", d, info.Mode().Perm())
+	}
+	return nil
+}
+
+// Fresh says that a folder without a database holds nothing else of a Keyreeve either. A database that was lost must not
+// be replaced by an empty one: clusters and the first administrator's sign-in would be overwritten.
+func (d Dir) Fresh() error {
+	info, err := os.Stat(d.Database())
+	if err == nil && info.Size() > 0 {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	left := []string{d.InitialAdmin()}
+	clusters, err := os.ReadDir(d.Clusters())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if len(clusters) > 0 {
+		left = append(left, d.Clusters())
+	}
+	for _, path := range left {
+		if _, err := os.Stat(path); err == nil {
+			return fmt.Errorf("data folder: %s is missing or empty, and %s is there: put the database back from a backup, or move %s away to start anew",
+				d.Database(), path, d)
+		}
+	}
 	return nil
 }
 
@@ -115,6 +150,9 @@ func (d Dir) Endpoints() (Endpoints, error) {
 	err := readJSON(d.EndpointsFile(), &e)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, fmt.Errorf("%s holds no Keyreeve yet: start it with `keyreeve up --data %s`", d, d)
+	}
+	if err == nil && (!strings.HasPrefix(e.Login, "https://") || !strings.HasPrefix(e.ARM, "https://") || !strings.HasPrefix(e.Graph, "https://")) {
+		return e, fmt.Errorf("%s is damaged: `keyreeve up --data %s` writes it anew", d.EndpointsFile(), d)
 	}
 	return e, err
 }

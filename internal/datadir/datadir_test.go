@@ -3,6 +3,7 @@ package datadir
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,5 +92,61 @@ func TestRecoveryJournal(t *testing.T) {
 	}
 	if _, _, err := d.RecoveriesAfter(9); err == nil {
 		t.Error("a shortened journal went unnoticed")
+	}
+}
+
+func TestMakeRefusesWhatOthersMayWrite(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := os.Chmod(string(d), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Make(); err == nil || !strings.Contains(err.Error(), "chmod 700") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Chmod(string(d), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Make(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLostDatabaseIsNotReplaced: an empty database in place of a lost one would overwrite the first administrator's
+// sign-in and orphan the clusters.
+func TestLostDatabaseIsNotReplaced(t *testing.T) {
+	for name, tc := range map[string]struct {
+		there func(Dir) error
+		ok    bool
+	}{
+		"nothing":       {func(Dir) error { return nil }, true},
+		"only a key":    {func(d Dir) error { return os.WriteFile(d.SealKey(), nil, 0o600) }, true},
+		"administrator": {func(d Dir) error { return os.WriteFile(d.InitialAdmin(), nil, 0o600) }, false},
+		"clusters":      {func(d Dir) error { return os.MkdirAll(d.Clusters()+"/c", 0o700) }, false},
+		"empty database": {func(d Dir) error {
+			return errors.Join(os.WriteFile(d.Database(), nil, 0o600), os.WriteFile(d.InitialAdmin(), nil, 0o600))
+		}, false},
+		"whole": {func(d Dir) error {
+			return errors.Join(os.WriteFile(d.Database(), []byte("x"), 0o600), os.WriteFile(d.InitialAdmin(), nil, 0o600))
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Dir(t.TempDir())
+			if err := tc.there(d); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Fresh(); (err == nil) != tc.ok {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestDamagedEndpoints(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := os.WriteFile(d.EndpointsFile(), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Endpoints(); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("%v", err)
 	}
 }

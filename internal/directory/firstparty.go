@@ -27,6 +27,12 @@ func ResourceManager() ident.ClientID { return appID("797f4846-ba00-4fd7-ba43-da
 // MicrosoftGraph is Microsoft Graph.
 func MicrosoftGraph() ident.ClientID { return appID("00000003-0000-0000-c000-000000000000") }
 
+// DecisionPoint is the access decision point: the resource that checkaccess clients ask tokens for. They know it by its
+// address alone, so its appId is ours.
+func DecisionPoint() ident.ClientID {
+	return ident.Derive[ident.ClientID]("first-party application", "https://authorization.azure.net")
+}
+
 // FirstParty is an application that every tenant has without registering it, under the appId that clients carry in
 // their sources.
 type FirstParty struct {
@@ -82,6 +88,10 @@ func firstParties() []FirstParty {
 		{
 			AppID: MicrosoftGraph(), DisplayName: "Microsoft Graph", Scopes: graphScopes(),
 			IdentifierURIs: []string{"https://graph.microsoft.com"},
+		},
+		{
+			AppID: DecisionPoint(), DisplayName: "Azure Authorization", Scopes: impersonate,
+			IdentifierURIs: []string{"https://authorization.azure.net"},
 		},
 	}
 }

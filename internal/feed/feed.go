@@ -25,6 +25,7 @@ const (
 	Member           Kind = "member"           // key groupID/memberID; no value
 	DirectoryRole    Kind = "directoryRole"    // key roleTemplateID/principalID; no value
 	Subscription     Kind = "subscription"     // key SubscriptionID; resource.Subscription
+	ManagementGroup  Kind = "managementGroup"  // key TenantID/lower-case name; resource.ManagementGroup
 	ResourceGroup    Kind = "resourceGroup"    // key lower-case resource id; resource.Group
 	RoleDefinition   Kind = "roleDefinition"   // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
 	RoleAssignment   Kind = "roleAssignment"   // key RoleAssignmentID; rbac.Assignment

@@ -150,6 +150,8 @@ func (a *attribution) one(e feed.Event) (attributed, error) {
 		return a.memberEvent(e)
 	case feed.Subscription:
 		return a.subscriptionEvent(e)
+	case feed.ManagementGroup:
+		return managementGroupEvent(e)
 	case feed.Cluster:
 		return a.clusterEvent(e)
 	case feed.Certificate:
@@ -245,6 +247,24 @@ func (a *attribution) assignmentEvent(e feed.Event) (attributed, error) {
 	return out, err
 }
 
+// managementGroupEvent tells where a management group stands: assignments at those above a cluster's subscription count.
+func managementGroupEvent(e feed.Event) (attributed, error) {
+	t, _, ok := strings.Cut(e.Key, "/")
+	if !ok {
+		return attributed{}, fmt.Errorf("key is not tenant/name")
+	}
+	tenant, err := ident.Parse[ident.TenantID](t)
+	if err != nil || e.Op != feed.Put {
+		return attributed{reach: ofHome, tenant: tenant}, err
+	}
+	var g resource.ManagementGroup
+	if err := json.Unmarshal(e.Value, &g); err != nil {
+		return attributed{}, err
+	}
+	raw, err := json.Marshal(resource.ManagementGroup{Tenant: g.Tenant, Name: g.Name, Parent: g.Parent})
+	return attributed{reach: ofHome, tenant: tenant, event: feed.Event{Value: raw}}, err
+}
+
 func (a *attribution) subscriptionEvent(e feed.Event) (attributed, error) {
 	id, err := ident.Parse[ident.SubscriptionID](e.Key)
 	if err != nil || e.Op != feed.Put {
@@ -254,7 +274,7 @@ func (a *attribution) subscriptionEvent(e feed.Event) (attributed, error) {
 	if err := json.Unmarshal(e.Value, &s); err != nil {
 		return attributed{}, err
 	}
-	raw, err := json.Marshal(resource.Subscription{ID: s.ID, Tenant: s.Tenant, State: s.State})
+	raw, err := json.Marshal(resource.Subscription{ID: s.ID, Tenant: s.Tenant, State: s.State, ManagementGroup: s.ManagementGroup})
 	return attributed{reach: ofSubscription, sub: id, event: feed.Event{Value: raw}}, err
 }
 

@@ -1,6 +1,7 @@
 package kubehook
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,11 @@ func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint str
 			return h.decideForeign(snap, q)
 		}
 		return deny("the client certificate was not issued for this cluster's people")
+	}
+	// A fingerprint is no secret, and a service account that may impersonate can be given it as an extra: it counts only
+	// together with the name and the group that stand in the certificate.
+	if q.user != c.CommonName() || !slices.Contains(q.groups, pki.AdminGroup) {
+		return deny("the client certificate is not the one that it is said to be")
 	}
 	if why := void(&c, &snap.cluster, h.Now()); why != "" {
 		if discovers(&q.request) {

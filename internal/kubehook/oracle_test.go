@@ -44,6 +44,9 @@ func slowDecide(k managedcluster.Cluster, s authzv1.SubjectAccessReviewSpec, mir
 		return strings.HasPrefix(strings.ToLower(id), "x509sha256=")
 	}) {
 		for name, c := range certificates() {
+			if s.User != c.Kind+"-"+c.Holder.String() || !slices.Contains(s.Groups, "keyreeve:cluster-admins") {
+				continue
+			}
 			if len(ids) == 1 && ids[0][len("x509sha256="):] == fingerprint(name) && c.Cluster == k.ID && c.Epoch == k.Epoch &&
 				!k.LocalAccountsDisabled && c.RevokedAt.IsZero() && clock().Before(c.NotAfter) && !special {
 				return verdictAllow

@@ -13,12 +13,12 @@ import (
 	"github.com/keyreeve/keyreeve/internal/web"
 )
 
-// question is a review of access, parsed. The groups it shows grant nothing: those of the directory count.
+// question is a review of access, parsed.
 type question struct {
 	user, uid string
-	// groups are looked at only to see whether a certificate of an attached cluster claims one of the directory's.
+	extra     map[string]authzv1.ExtraValue
+	// groups are those that the review shows. They count only of a certificate; of people those of the directory do.
 	groups  []string
-	extra   map[string]authzv1.ExtraValue
 	request rbac.KubeRequest
 }
 
@@ -56,7 +56,7 @@ func (h *Handler) accessReview(w http.ResponseWriter, r *http.Request) error {
 
 // parse takes from a review what decides.
 func parse(s *authzv1.SubjectAccessReviewSpec) (question, error) {
-	q := question{user: s.User, uid: s.UID, groups: s.Groups, extra: s.Extra}
+	q := question{user: s.User, uid: s.UID, extra: s.Extra, groups: s.Groups}
 	res, non := s.ResourceAttributes, s.NonResourceAttributes
 	switch {
 	case res != nil && non == nil:

@@ -78,6 +78,9 @@ func cert(user string, ids ...string) func(*authzv1.SubjectAccessReviewSpec) {
 	}
 }
 
+// adminName is the name in the certificates of the cast.
+func adminName() string { return "clusterAdmin-" + oid("alice").String() }
+
 func x509ID(name string) string { return "X509SHA256=" + fingerprint(name) }
 
 func setExtra(key string, v ...string) func(*authzv1.SubjectAccessReviewSpec) {
@@ -185,23 +188,27 @@ func rows() []row {
 		{name: "name of our domain that nobody has", who: plain("ghost@contoso.com"), what: "list pods @ghosts", want: verdictDeny},
 
 		// Certificates
-		{name: "certificate", who: cert("clusterAdmin", x509ID("good")), what: "delete nodes x", want: verdictAllow, reason: "clusterAdmin certificate " + fingerprint("good") + " issued to alice@contoso.com"},
-		{name: "certificate, mirror unknown", who: cert("clusterAdmin", x509ID("good")), what: pods, mirror: "unknown", want: verdictAllow},
-		{name: "certificate with a directory name", who: cert("nobody@contoso.com", x509ID("good")), what: pods, want: verdictAllow},
-		{name: "certificate without Entra", who: cert("clusterUser", x509ID("plain")), what: pods, cluster: "plain", want: verdictAllow},
-		{name: "certificate not issued by us", who: cert("clusterAdmin", x509ID("minted")), what: pods, want: verdictDeny, reason: "not issued"},
+		{name: "certificate", who: cert(adminName(), x509ID("good")), what: "delete nodes x", want: verdictAllow, reason: "clusterAdmin certificate " + fingerprint("good") + " issued to alice@contoso.com"},
+		{name: "certificate, mirror unknown", who: cert(adminName(), x509ID("good")), what: pods, mirror: "unknown", want: verdictAllow},
+		{name: "certificate with a directory name", who: cert("nobody@contoso.com", x509ID("good")), what: pods, want: verdictDeny},
+		{name: "certificate without Entra", who: cert("clusterUser-"+oid("alice").String(), x509ID("plain")), what: pods, cluster: "plain", want: verdictAllow},
+		{name: "certificate not issued by us", who: cert(adminName(), x509ID("minted")), what: pods, want: verdictDeny, reason: "not issued"},
 		{name: "minted certificate with an admin's name", who: cert("alice@contoso.com", x509ID("minted")), what: pods, want: verdictDeny},
 		{name: "minted certificate with object id", who: token("alice", "alice", setExtra(credentialID, x509ID("minted"))), what: pods, want: verdictDeny},
-		{name: "certificate of an earlier epoch", who: cert("clusterAdmin", x509ID("old")), what: pods, want: verdictDeny, reason: "is from before"},
-		{name: "certificate of a later epoch", who: cert("clusterAdmin", x509ID("future")), what: pods, want: verdictDeny},
-		{name: "certificate revoked", who: cert("clusterAdmin", x509ID("revoked")), what: pods, want: verdictDeny, reason: "revoked"},
-		{name: "certificate expired", who: cert("clusterAdmin", x509ID("expired")), what: pods, want: verdictDeny, reason: "expired"},
-		{name: "certificate of another cluster", who: cert("clusterAdmin", x509ID("locked")), what: pods, want: verdictDeny, reason: "not issued"},
-		{name: "certificate, local accounts disabled", who: cert("clusterAdmin", x509ID("locked")), what: pods, cluster: "locked", want: verdictDeny, reason: "local accounts are disabled"},
-		{name: "two certificates", who: cert("clusterAdmin", x509ID("good"), x509ID("old")), what: pods, want: verdictDeny},
-		{name: "certificate in upper case", who: cert("clusterAdmin", "X509SHA256="+strings.ToUpper(fingerprint("good"))), what: pods, want: verdictDeny},
-		{name: "certificate in lower case prefix", who: cert("clusterAdmin", "x509sha256="+fingerprint("minted")), what: pods, want: verdictDeny},
-		{name: "certificate, empty", who: cert("clusterAdmin", "X509SHA256="), what: pods, want: verdictDeny},
+		{name: "certificate of an earlier epoch", who: cert(adminName(), x509ID("old")), what: pods, want: verdictDeny, reason: "is from before"},
+		{name: "certificate of a later epoch", who: cert(adminName(), x509ID("future")), what: pods, want: verdictDeny},
+		{name: "certificate revoked", who: cert(adminName(), x509ID("revoked")), what: pods, want: verdictDeny, reason: "revoked"},
+		{name: "certificate expired", who: cert(adminName(), x509ID("expired")), what: pods, want: verdictDeny, reason: "expired"},
+		{name: "certificate of another cluster", who: cert(adminName(), x509ID("locked")), what: pods, want: verdictDeny, reason: "not issued"},
+		{name: "certificate, local accounts disabled", who: cert(adminName(), x509ID("locked")), what: pods, cluster: "locked", want: verdictDeny, reason: "local accounts are disabled"},
+		{name: "fingerprint given to another name", who: cert("joe", x509ID("good")), what: pods, want: verdictDeny, reason: "not the one that it is said to be"},
+		{name: "fingerprint without the group", who: func(s *authzv1.SubjectAccessReviewSpec) {
+			s.User, s.Groups, s.Extra = adminName(), []string{"system:authenticated"}, extra{credentialID: {x509ID("good")}}
+		}, what: pods, want: verdictDeny},
+		{name: "two certificates", who: cert(adminName(), x509ID("good"), x509ID("old")), what: pods, want: verdictDeny},
+		{name: "certificate in upper case", who: cert(adminName(), "X509SHA256="+strings.ToUpper(fingerprint("good"))), what: pods, want: verdictDeny},
+		{name: "certificate in lower case prefix", who: cert(adminName(), "x509sha256="+fingerprint("minted")), what: pods, want: verdictDeny},
+		{name: "certificate, empty", who: cert(adminName(), "X509SHA256="), what: pods, want: verdictDeny},
 		{name: "certificate under an odd key", who: token("alice", "alice", setExtra("Authentication.Kubernetes.io/Credential-ID", x509ID("minted"))), what: pods, want: verdictDeny},
 		{name: "certificate of a system user", who: cert("system:node:a", x509ID("minted")), what: pods, want: verdictNoOpinion},
 		{name: "other credential", who: token("dave", "dave", setExtra(credentialID, "JTI=x")), what: pods, want: verdictAllow},
@@ -218,7 +225,7 @@ func rows() []row {
 		{name: "constrained impersonation", who: plain("gina@contoso.com"), what: "impersonate:user-info users x", want: verdictDeny, reason: "constrained impersonation"},
 		{name: "constrained impersonation by an admin", who: alice, what: "impersonate:user-info users x", want: verdictDeny},
 		{name: "constrained impersonation, the act", who: alice, what: "impersonate-on:user-info:list pods @dev", want: verdictDeny},
-		{name: "constrained impersonation by a certificate", who: cert("clusterAdmin", x509ID("good")), what: "impersonate:user-info users x", want: verdictDeny},
+		{name: "constrained impersonation by a certificate", who: cert(adminName(), x509ID("good")), what: "impersonate:user-info users x", want: verdictDeny},
 
 		// Not ours
 		{name: "service account", who: plain("system:serviceaccount:dev:bot"), what: pods, want: verdictNoOpinion},

@@ -318,7 +318,7 @@ func TestAggregation(t *testing.T) {
 		"": 0, "view": rbac.AggregateView, "edit": rbac.AggregateEdit, "view edit": rbac.AggregateView | rbac.AggregateEdit, "admin": 0,
 	} {
 		r := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{label + "other": "true", label + "admin": "false"}}}
-		for _, l := range strings.Fields(labels) {
+		for l := range strings.FieldsSeq(labels) {
 			r.Labels[label+l] = "true"
 		}
 		if got := aggregates(r.Labels); got != want {

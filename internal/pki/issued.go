@@ -24,3 +24,6 @@ type Issued struct {
 	RevokedAt time.Time `json:"revokedAt"`
 	RevokedBy string    `json:"revokedBy,omitempty"`
 }
+
+// CommonName is the name in the certificate: which call handed it out, and to whom. It is nobody's name in the directory.
+func (i Issued) CommonName() string { return i.Kind + "-" + i.Holder.String() }

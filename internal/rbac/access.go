@@ -23,7 +23,7 @@ type Holding struct {
 func Access(principal ident.ObjectID, name string, rules *ClusterRules, facts Facts) []Holding {
 	var out []Holding
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: principal}); ; {
+	for w := (walk{facts: facts, principal: principal, mask: everything}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -68,7 +68,7 @@ func (r *ClusterRules) grants(out []Holding, holder ident.ObjectID, grants *Gran
 			continue
 		}
 		h := Holding{Way: Way{Kind: ByRole, Holder: holder, Grant: g}}
-		if covers(g.key, []byte(r.Place.Scope())) {
+		if covers(g.key, []byte(r.Place.Scope())) || slices.Contains(r.Above, g.key) {
 			out = append(out, h)
 			continue
 		}

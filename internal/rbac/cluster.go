@@ -10,6 +10,8 @@ import (
 // ClusterRules are what access to one cluster is decided from, beside the directory and its assignments.
 type ClusterRules struct {
 	Place *Place
+	// Above are the management groups above the cluster, by their ids in lower case.
+	Above []string
 	// AdminGroups' members are cluster admins (aadProfile.adminGroupObjectIDs).
 	AdminGroups []ident.ObjectID
 	// AzureRoles is true when role assignments count (aadProfile.enableAzureRBAC).
@@ -91,7 +93,7 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 		own = nil // no binding lets anybody be more than cluster admin
 	}
 	var bound Way // by the cluster's own bindings, in case nothing else allows
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -137,7 +139,7 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -200,6 +202,7 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 		q.scope = append(append(buf.scope[:0], p.key...), req.Namespace...)
 		q.marks = p.marks.down(q.scope[p.length:])
 	}
+	q.raise(rules.Above)
 	if !req.NonResource {
 		q.subresource, q.name = req.Subresource, req.Name
 		if len(q.custom) > 0 {

@@ -101,7 +101,11 @@ func TestFourRoles(t *testing.T) {
 		{"impersonate:user-info users bob =", "", ""},
 		{"create namespaces =", "c", ""},
 		// Nobody
-		{"list pods @../dev", "", ""}, {"list pods @DEV", "", ""}, {"list pods @dev/", "", ""}, {"list Pods", "", ""}, {"list pods/..", "", ""},
+		{"list pods @../dev", "", ""},
+		{"list pods @DEV", "", ""},
+		{"list pods @dev/", "", ""},
+		{"list Pods", "", ""},
+		{"list pods/..", "", ""},
 	} {
 		for letter, r := range roles {
 			for _, at := range []struct{ scope, want string }{{testCluster, c.cluster}, {testCluster + "/namespaces/dev", c.namespace}} {

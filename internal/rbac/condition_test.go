@@ -107,8 +107,6 @@ type slowCond struct {
 	eval func(own []string, attrs map[string]string) *bool
 }
 
-func yes(b bool) *bool { return &b }
-
 func genCond(depth int) *rapid.Generator[slowCond] {
 	return rapid.Custom(func(t *rapid.T) slowCond {
 		sp := func() string { return rapid.SampledFrom([]string{"", " ", "\n\t "}).Draw(t, "space") }
@@ -136,30 +134,30 @@ func genCond(depth int) *rapid.Generator[slowCond] {
 					if v == nil {
 						unknown = true
 					} else if *v != and {
-						return yes(!and)
+						return new(!and)
 					}
 				}
 				if unknown {
 					return nil
 				}
-				return yes(and)
+				return new(and)
 			}}
 		case 3:
 			k := genCond(depth-1).Draw(t, "kid")
 			return slowCond{pick("!", "NOT ", "not") + sp() + "(" + k.text + ")", func(own []string, a map[string]string) *bool {
 				if v := k.eval(own, a); v != nil {
-					return yes(!*v)
+					return new(!*v)
 				}
 				return nil
 			}}
 		case 4:
 			p := pick("*", "*/read", "*/pods/read", "*/customresources/*", "Microsoft.ContainerService/managedClusters/example.com/widgets/WRITE")
 			return slowCond{pick("ActionMatches", "actionmatches") + sp() + "{" + sp() + "'" + p + "'" + sp() + "}", func(own []string, _ map[string]string) *bool {
-				return yes(slices.ContainsFunc(own, func(s string) bool { return slowMatch(p, s) }))
+				return new(slices.ContainsFunc(own, func(s string) bool { return slowMatch(p, s) }))
 			}}
 		case 5:
 			name := pick("group", "kind")
-			return slowCond{"exists " + attrText(name), func(_ []string, a map[string]string) *bool { return yes(a[name] != "") }}
+			return slowCond{"exists " + attrText(name), func(_ []string, a map[string]string) *bool { return new(a[name] != "") }}
 		}
 		name, not, fold := pick("group", "kind"), pick("", "Not"), pick("", "IgnoreCase")
 		op, quantifier := pick("Equals", "StartsWith", "Like"), pick("ForAnyOfAnyValues", "ForAnyOfAllValues", "forallofanyvalues", "ForAllOfAllValues")
@@ -189,9 +187,9 @@ func genCond(depth int) *rapid.Generator[slowCond] {
 					}
 				}
 				if strings.HasSuffix(strings.ToLower(quantifier), "ofallvalues") {
-					return yes(n == len(values))
+					return new(n == len(values))
 				}
-				return yes(n > 0)
+				return new(n > 0)
 			},
 		}
 	})

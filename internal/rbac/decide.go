@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -15,14 +16,20 @@ type Request struct {
 	Data bool
 	// Scope is the id of what is acted upon: a resource, a resource group, a subscription, "/" or a namespace of a cluster.
 	Scope string
+	// Above are the management groups above the scope, by their ids in lower case: what is assigned there counts too.
+	Above []string
+	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
+	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
+	CustomGroup, CustomKind, Subresource string
 }
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
 type Facts interface {
 	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
 	Principal(ident.ObjectID) (*Grants, []GroupRef)
-	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting.
-	Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef)
+	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting. Grants whose Mask
+	// has nothing in common with mask may be left out.
+	Group(ref GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef)
 	// Denials returns the deny assignments.
 	Denials() []*Denial
 }
@@ -34,6 +41,7 @@ type GroupRef uint32
 type walk struct {
 	facts         Facts
 	principal     ident.ObjectID
+	mask          uint64
 	begun         bool
 	direct, above []GroupRef
 }
@@ -46,11 +54,11 @@ func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 		grants, w.direct = w.facts.Principal(w.principal)
 		return nil, grants, true
 	case len(w.above) > 0:
-		group, grants, _ = w.facts.Group(w.above[0])
+		group, grants, _ = w.facts.Group(w.above[0], w.mask)
 		w.above = w.above[1:]
 		return group, grants, true
 	case len(w.direct) > 0:
-		group, grants, w.above = w.facts.Group(w.direct[0])
+		group, grants, w.above = w.facts.Group(w.direct[0], w.mask)
 		w.direct = w.direct[1:]
 		return group, grants, true
 	}
@@ -104,6 +112,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
 	q.own = lowerASCII(actionBuf[:0], req.Action)
 	q.marks = rootMarks().down(q.scope)
+	q.raise(req.Above)
+	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
 		return Decision{Verdict: Deny, Denial: d}
 	}
@@ -120,6 +130,7 @@ type query struct {
 	data  bool
 	scope []byte
 	marks marks
+	above []string // the management groups above the scope, in lower case
 	attributes
 	// kube and own rules decide what the roles that follow Kubernetes' aggregation have.
 	kube  *KubeRequest
@@ -128,10 +139,21 @@ type query struct {
 	clusterAdmin bool
 }
 
+// raise adds the management groups above the scope, in lower case.
+func (q *query) raise(above []string) {
+	q.above = above
+	for _, key := range above {
+		q.marks.add(hashBytes(hashStart, key), true)
+	}
+}
+
+// under reports whether the query's scope is at a key or below it.
+func (q *query) under(key string) bool { return covers(key, q.scope) || slices.Contains(q.above, key) }
+
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := walk{facts: facts, principal: principal}
+	w := walk{facts: facts, principal: principal, mask: q.marks.usual}
 	for {
 		_, grants, ok := w.next()
 		if !ok {
@@ -152,10 +174,8 @@ func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 
 // addGrant appends a grant that is not there yet: a walk may come to a group twice.
 func addGrant(list []*Grant, g *Grant) []*Grant {
-	for _, x := range list {
-		if x == g {
-			return list
-		}
+	if slices.Contains(list, g) {
+		return list
 	}
 	return append(list, g)
 }

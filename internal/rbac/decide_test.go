@@ -21,7 +21,7 @@ func (o oneHolder) Principal(ident.ObjectID) (*Grants, []GroupRef) {
 	return none.With(o.g), nil
 }
 
-func (oneHolder) Group(GroupRef) (*ident.ObjectID, *Grants, []GroupRef) { return nil, nil, nil }
+func (oneHolder) Group(GroupRef, uint64) (*ident.ObjectID, *Grants, []GroupRef) { return nil, nil, nil }
 
 func (oneHolder) Denials() []*Denial { return nil }
 
@@ -62,8 +62,11 @@ func (f table) Principal(id ident.ObjectID) (*Grants, []GroupRef) {
 	return f.grants[id], f.refs[id]
 }
 
-func (f table) Group(r GroupRef) (*ident.ObjectID, *Grants, []GroupRef) {
+func (f table) Group(r GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef) {
 	id := &f.ids[r]
+	if f.grants[*id].Mask()&mask == 0 {
+		return id, nil, nil
+	}
 	return id, f.grants[*id], nil
 }
 

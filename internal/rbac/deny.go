@@ -42,7 +42,7 @@ func NewDenial(d DenyAssignment) (*Denial, error) {
 // denied returns the first denial that applies to a request.
 func denied(q *query, principal ident.ObjectID, facts Facts) *Denial {
 	for _, d := range facts.Denials() {
-		if covers(d.key, q.scope) && (!d.Assignment.ExactScope || len(d.key) == len(q.scope)) && d.takes(q) && d.about(principal, facts) {
+		if q.under(d.key) && (!d.Assignment.ExactScope || len(d.key) == len(q.scope)) && d.takes(q) && d.about(principal, facts) {
 			return d
 		}
 	}

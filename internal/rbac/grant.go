@@ -63,7 +63,7 @@ func (g *Grant) Void() bool { return g.void }
 
 // applies reports whether the grant covers a request.
 func (g *Grant) applies(q *query) bool {
-	if g.void || !covers(g.key, q.scope) || q.clusterAdmin && !g.Role.clusterAdmin() || !g.Role.covers(q) {
+	if g.void || !q.under(g.key) || q.clusterAdmin && !g.Role.clusterAdmin() || !g.Role.covers(q) {
 		return false
 	}
 	return g.condition == nil || g.condition.holds(q)
@@ -72,10 +72,21 @@ func (g *Grant) applies(q *query) bool {
 // Grants are the grants of one principal or group, in the order of their assignments' ids. They do not change: With and
 // Without make the next ones. A nil *Grants has none.
 type Grants struct {
-	mask   uint64 // of the scopes that are usual
-	others bool   // some scope is not
+	mask   uint64 // of the scopes; everything when one of them is not usual
 	hashes []uint64
 	list   []*Grant
+}
+
+// everything is the mask that has something in common with every other.
+const everything = ^uint64(0)
+
+// Mask says where the grants are: of a request at another place it has, as a rule, nothing in common with the mask of its
+// scope. That of no grants is 0.
+func (s *Grants) Mask() uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.mask
 }
 
 // List returns the grants. It must not be changed.
@@ -123,7 +134,7 @@ func newGrants(list []*Grant) *Grants {
 		if segments := strings.Count(g.key, "/"); usual(segments) {
 			s.mask |= bit(s.hashes[i])
 		} else {
-			s.others = true
+			s.mask = everything
 		}
 	}
 	return s
@@ -131,7 +142,7 @@ func newGrants(list []*Grant) *Grants {
 
 // first returns the first grant from the i-th on that covers a request, and its place; nil when there is none.
 func (s *Grants) first(q *query, i int) (*Grant, int) {
-	if s == nil || !s.others && s.mask&q.marks.usual == 0 {
+	if s == nil || s.mask&q.marks.usual == 0 {
 		return nil, 0
 	}
 	for ; i < len(s.hashes); i++ {

@@ -92,9 +92,20 @@ func TestActionsOf(t *testing.T) {
 		{ask: "get apps:*", own: "apps/*/read"},
 		{ask: "get *:pods", own: "*/pods/read"},
 		// Nothing that a role could cover
-		{ask: "get Pods"}, {ask: "get pods/../secrets"}, {ask: "get a..b"}, {ask: "get -x"}, {ask: "get /a/../b"},
-		{ask: "get /a//b"}, {ask: "get /%2e"}, {ask: "get/read pods"}, {ask: "get /.."}, {ask: "get .:pods"}, {ask: "get p*"},
-		{ask: "get " + strings.Repeat("x", 10_000)}, {ask: "get pods/é"}, {ask: "é pods"},
+		{ask: "get Pods"},
+		{ask: "get pods/../secrets"},
+		{ask: "get a..b"},
+		{ask: "get -x"},
+		{ask: "get /a/../b"},
+		{ask: "get /a//b"},
+		{ask: "get /%2e"},
+		{ask: "get/read pods"},
+		{ask: "get /.."},
+		{ask: "get .:pods"},
+		{ask: "get p*"},
+		{ask: "get " + strings.Repeat("x", 10_000)},
+		{ask: "get pods/é"},
+		{ask: "é pods"},
 	} {
 		t.Run(c.ask[:min(len(c.ask), 40)], func(t *testing.T) {
 			got, ok := ActionsOf(kubeAsk(c.ask))
@@ -124,8 +135,13 @@ func TestKubeScope(t *testing.T) {
 		{"get pods", testCluster, true},
 		{"get pods @dev", testCluster + "/namespaces/dev", true},
 		{"get /metrics", testCluster, true},
-		{"get pods @DEV", "", false}, {"get pods @../dev", "", false}, {"get pods @a/b", "", false}, {"get pods @-a", "", false},
-		{"get pods @a.b", "", false}, {"get pods @" + strings.Repeat("a", 64), "", false}, {"get pods @" + strings.Repeat("a", 63), testCluster + "/namespaces/" + strings.Repeat("a", 63), true},
+		{"get pods @DEV", "", false},
+		{"get pods @../dev", "", false},
+		{"get pods @a/b", "", false},
+		{"get pods @-a", "", false},
+		{"get pods @a.b", "", false},
+		{"get pods @" + strings.Repeat("a", 64), "", false},
+		{"get pods @" + strings.Repeat("a", 63), testCluster + "/namespaces/" + strings.Repeat("a", 63), true},
 	} {
 		if got, ok := KubeScope(testCluster, kubeAsk(c.ask)); got != c.want || ok != c.ok {
 			t.Errorf("%.40s: %q, %v", c.ask, got, ok)

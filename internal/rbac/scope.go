@@ -90,16 +90,19 @@ func (m marks) down(path []byte) marks {
 	return m
 }
 
-func (m *marks) mark() {
-	m.all |= bit(m.hash)
-	if usual(m.segs) {
-		m.usual |= bit(m.hash)
+func (m *marks) mark() { m.add(m.hash, usual(m.segs)) }
+
+// add notes the hash of a scope that is above.
+func (m *marks) add(h uint64, usual bool) {
+	m.all |= bit(h)
+	if usual {
+		m.usual |= bit(h)
 	}
 	if m.n == len(m.each) {
 		m.deep = true
 		return
 	}
-	m.each[m.n] = m.hash
+	m.each[m.n] = h
 	m.n++
 }
 

@@ -15,7 +15,9 @@ type Subscription struct {
 	Tenant      ident.TenantID       `json:"tenant"`
 	DisplayName string               `json:"displayName"`
 	State       string               `json:"state"` // Enabled
-	CreatedAt   time.Time            `json:"createdAt"`
+	// ManagementGroup is the name of the management group that the subscription is in; empty is the tenant's root group.
+	ManagementGroup string    `json:"managementGroup,omitempty"`
+	CreatedAt       time.Time `json:"createdAt"`
 }
 
 // Group is a resource group. Its name keeps the spelling of its creation and is compared without case.

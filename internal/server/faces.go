@@ -8,7 +8,9 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
+	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/cluster"
@@ -135,6 +137,10 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	decisions, err := s.checker(catalog.Audiences(directory.DecisionPoint())...)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
@@ -146,6 +152,8 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.Mount(face, runner)
 	groups.Mount(face)
 	roles.Mount(face)
+	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
+	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)
 	return face, runner, aks, nil
 }

@@ -82,6 +82,9 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, release)
+	if err := dir.Fresh(); err != nil {
+		return err
+	}
 	if s.sealer, err = s.openSeal(dir); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ func (h Handler) Mount(mux *http.ServeMux) {
 	h.crossed = http.NewCrossOriginProtection()
 	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: h.writeError}
 	handle := func(pattern string, f web.Handler) { mux.Handle(pattern, a.Handle(web.OAuth(h.guarded(f)))) }
+	handle("GET /{$}", h.startAgain)
 	handle("GET /device", h.showCode)
 	handle("POST /device", h.postCode)
 	handle("POST /device/signin", h.postSignIn)

@@ -28,6 +28,36 @@ func (tx *Tx) Subscriptions(tenant ident.TenantID) ([]resource.Subscription, err
 	return all[resource.Subscription](tx, "subscription", `SELECT doc FROM subscriptions WHERE tenant = $1 ORDER BY id`, tenant)
 }
 
+// PutManagementGroup makes or replaces a management group.
+func (tx *Tx) PutManagementGroup(g resource.ManagementGroup) error {
+	key := strings.ToLower(g.Name)
+	return tx.put(feed.ManagementGroup, g.Tenant.String()+"/"+key, g,
+		`INSERT INTO management_groups (doc, tenant, name_key) VALUES ($1, $2, $3)
+		 ON CONFLICT (tenant, name_key) DO UPDATE SET doc = excluded.doc`, g.Tenant, key)
+}
+
+// ManagementGroup returns a management group by name, without case. The root group is always there.
+func (tx *Tx) ManagementGroup(tenant ident.TenantID, name string) (resource.ManagementGroup, error) {
+	g, err := one[resource.ManagementGroup](tx, "management group", name,
+		`SELECT doc FROM management_groups WHERE tenant = $1 AND name_key = $2`, tenant, strings.ToLower(name))
+	if root := resource.RootManagementGroup(tenant); IsNotFound(err) && strings.EqualFold(name, root.Name) {
+		return root, nil
+	}
+	return g, err
+}
+
+// ManagementGroups returns the management groups of a tenant by name; the root group only once it was changed.
+func (tx *Tx) ManagementGroups(tenant ident.TenantID) ([]resource.ManagementGroup, error) {
+	return all[resource.ManagementGroup](tx, "management group", `SELECT doc FROM management_groups WHERE tenant = $1 ORDER BY name_key`, tenant)
+}
+
+// DeleteManagementGroup removes a management group.
+func (tx *Tx) DeleteManagementGroup(tenant ident.TenantID, name string) error {
+	key := strings.ToLower(name)
+	return tx.remove(feed.ManagementGroup, tenant.String()+"/"+key,
+		`DELETE FROM management_groups WHERE tenant = $1 AND name_key = $2`, tenant, key)
+}
+
 func groupKey(sub ident.SubscriptionID, name string) string {
 	return "/subscriptions/" + sub.String() + "/resourcegroups/" + strings.ToLower(name)
 }

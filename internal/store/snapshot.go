@@ -21,6 +21,7 @@ func snapshotQueries() []struct {
 		{feed.Tenant, `SELECT id, doc FROM tenants`},
 		{feed.SigningKey, `SELECT kid, doc FROM signing_keys`},
 		{feed.Subscription, `SELECT id, doc FROM subscriptions`},
+		{feed.ManagementGroup, `SELECT tenant || '/' || name_key, doc FROM management_groups`},
 		{feed.ResourceGroup, `SELECT '/subscriptions/' || subscription || '/resourcegroups/' || name_key, doc FROM resource_groups`},
 		{feed.User, `SELECT id, doc FROM users`},
 		{feed.ServicePrincipal, `SELECT id, doc FROM service_principals`},

@@ -13,7 +13,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/rbac"
-	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/session"
 )
 
@@ -62,7 +61,9 @@ func (w *World) apply(e feed.Event) error {
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
 	case feed.Subscription:
-		return keep(w.subscriptions, e, put, ident.Parse[ident.SubscriptionID], func(*resource.Subscription) error { return nil })
+		return w.applySubscription(e, put)
+	case feed.ManagementGroup:
+		return w.applyManagementGroup(e, put)
 	case feed.RoleDefinition:
 		return w.applyRoleDefinition(e, put)
 	case feed.RoleAssignment:
@@ -294,12 +295,12 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 func (w *World) assign(g *rbac.Grant) {
 	a := &g.Assignment
 	w.assignments[a.ID] = g
-	holder := w.nodes.make(a.PrincipalID)
-	if g.Role == nil {
-		holder.grants = holder.grants.Without(a.ID)
-	} else {
-		holder.grants = holder.grants.With(g)
-	}
+	w.nodes.hold(a.PrincipalID, func(held *rbac.Grants) *rbac.Grants {
+		if g.Role == nil {
+			return held.Without(a.ID)
+		}
+		return held.With(g)
+	})
 	if g.Role == nil || g.Role.Definition.Type != rbac.BuiltInRole {
 		if w.custom[a.RoleDefinitionID] == nil {
 			w.custom[a.RoleDefinitionID] = map[ident.RoleAssignmentID]struct{}{}
@@ -315,8 +316,7 @@ func (w *World) unassign(id ident.RoleAssignmentID) {
 		return
 	}
 	delete(w.assignments, id)
-	holder := w.nodes.make(g.Assignment.PrincipalID)
-	holder.grants = holder.grants.Without(id)
+	w.nodes.hold(g.Assignment.PrincipalID, func(held *rbac.Grants) *rbac.Grants { return held.Without(id) })
 	if of := w.custom[g.Assignment.RoleDefinitionID]; of != nil {
 		if delete(of, id); len(of) == 0 {
 			delete(w.custom, g.Assignment.RoleDefinitionID)

@@ -17,12 +17,22 @@ func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	return nil, nil
 }
 
-func (f *facts) Group(r rbac.GroupRef) (*ident.ObjectID, *rbac.Grants, []rbac.GroupRef) {
-	n := f.nodes.at(r)
-	if !n.group {
-		return &f.nobody, nil, f.nodes.over(r)
+func (f *facts) Group(r rbac.GroupRef, mask uint64) (*ident.ObjectID, *rbac.Grants, []rbac.GroupRef) {
+	// Most groups hold nothing where the request is, and are in no group: then their nodes, which are spread over the
+	// memory, are not looked at.
+	hint := &f.nodes.hints[r]
+	var above []rbac.GroupRef
+	if hint.nested {
+		above = f.nodes.over(r)
 	}
-	return &n.id, n.grants, f.nodes.over(r)
+	if !hint.group {
+		return &f.nobody, nil, above
+	}
+	n := f.nodes.at(r)
+	if hint.mask&mask == 0 {
+		return &n.id, nil, above
+	}
+	return &n.id, n.grants, above
 }
 
 // Denials are none: nothing makes deny assignments yet.
@@ -32,6 +42,7 @@ func (f *facts) Denials() []*rbac.Denial { return nil }
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	req.Above = w.keysAbove(w.principals[req.Principal].Tenant, req.Scope)
 	return rbac.Decide(req, (*facts)(w))
 }
 
@@ -79,6 +90,7 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
+	r.Above = w.above[c.Subscription]
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())

@@ -82,7 +82,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 		return oid(rapid.SampledFrom([]string{"user", "group", "group", "sp", "ghost"}).Draw(t, "kind"), n("member"))
 	}
 	at := epoch().Add(time.Duration(n("hour")) * time.Hour)
-	switch rapid.IntRange(0, 26).Draw(t, "step") {
+	switch rapid.IntRange(0, 28).Draw(t, "step") {
 	case 0, 1:
 		return tx.PutUser(directory.User{
 			ID: oid("user", n("user")), Tenant: tenant(), UserPrincipalName: fmt.Sprintf("Name%d@x", n("upn")), DisplayName: fmt.Sprint(n("display")),
@@ -115,8 +115,12 @@ func step(t *rapid.T, tx *store.Tx) error {
 	case 18:
 		return tx.DeleteRoleDefinition(rid(n("role"))) // also of a role in use
 	case 19, 20:
+		scope := "/subscriptions/" + subID(n("scope")).String()
+		if bit("management") {
+			scope = resource.ManagementGroupID(rapid.SampledFrom([]string{"m0", "M1", "m2", tid(0).String()}).Draw(t, "group"))
+		}
 		return tx.PutAssignment(rbac.Assignment{
-			ID: aid(n("assignment")), Scope: fmt.Sprintf("/subscriptions/%d", n("scope")), RoleDefinitionID: rid(n("role")), PrincipalID: member(), Tenant: tenant(),
+			ID: aid(n("assignment")), Scope: scope, RoleDefinitionID: rid(n("role")), PrincipalID: member(), Tenant: tenant(),
 		})
 	case 21:
 		if bit("all") {
@@ -132,6 +136,15 @@ func step(t *rapid.T, tx *store.Tx) error {
 			return tx.PutSession(session.Session{ID: sid(n("session")), User: oid("user", n("user")), Tenant: tenant(), ExpiresAt: at})
 		}
 		return tx.PutCertificate(pki.Issued{Fingerprint: fmt.Sprint(n("cert")), Cluster: cid(n("cluster")), NotAfter: at})
+	case 27:
+		parent := "" // of a greater number, so that there is a tree
+		number := n("group")
+		if up := number + 1 + n("above"); up < few {
+			parent = fmt.Sprintf("M%d", up)
+		}
+		return tx.PutManagementGroup(resource.ManagementGroup{Tenant: tenant(), Name: fmt.Sprintf("m%d", number), Parent: parent})
+	case 28:
+		return tx.DeleteManagementGroup(tenant(), fmt.Sprintf("M%d", n("group")))
 	case 25:
 		if bit("expire") {
 			_, err := tx.DeleteExpired(at.Add(26 * time.Hour))
@@ -146,7 +159,11 @@ func step(t *rapid.T, tx *store.Tx) error {
 		domains := []string{fmt.Sprintf("D%d.test", n("domain")), fmt.Sprintf("d%d.test", n("domain"))}
 		return tx.PutTenant(directory.Tenant{ID: tenant(), DisplayName: fmt.Sprint(n("name")), Domains: domains[:1+n("domains")%2]})
 	}
-	return tx.PutSubscription(resource.Subscription{ID: subID(n("sub")), Tenant: tenant(), DisplayName: fmt.Sprint(n("name"))})
+	s := resource.Subscription{ID: subID(n("sub")), Tenant: tenant(), DisplayName: fmt.Sprint(n("name"))}
+	if bit("in a group") {
+		s.ManagementGroup = fmt.Sprintf("m%d", n("group"))
+	}
+	return tx.PutSubscription(s)
 }
 
 // describe asks a world everything that can be asked, over the ids that histories use.
@@ -195,6 +212,12 @@ func describe(w *world.World) map[string]any {
 		put(fmt.Sprint("app", n), a, ok)
 		t, ok := w.TenantByDomain(fmt.Sprintf("D%d.TEST", n))
 		put(fmt.Sprint("domain", n), t, ok)
+		for tn := range 2 {
+			m, ok := w.ManagementGroup(tid(tn), fmt.Sprintf("M%d", n))
+			put(fmt.Sprint("management group", tn, n), m, ok)
+			out[fmt.Sprint("above", tn, n)] = w.ManagementGroupsAbove(tid(tn), "/subscriptions/"+subID(n).String()+"/resourceGroups/g")
+			out[fmt.Sprint("subs", tn)], out[fmt.Sprint("management groups", tn)] = w.Subscriptions(tid(tn)), w.ManagementGroups(tid(tn))
+		}
 		s, ok := w.Subscription(subID(n))
 		put(fmt.Sprint("sub", n), s, ok)
 		c, ok := w.Cluster(cid(n))
@@ -279,7 +302,7 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 			}); err != nil {
 				rt.Fatal(err)
 			}
-			if err := db.View(ctx, func(tx *store.Tx) error { return checkGroups(rt, tx, follow) }); err != nil {
+			if err := db.View(ctx, func(tx *store.Tx) error { return errors.Join(checkGroups(rt, tx, follow), checkGrants(rt, tx, follow)) }); err != nil {
 				rt.Fatal(err)
 			}
 			if c < commits-1 && !rapid.Bool().Draw(rt, "compare") {
@@ -298,6 +321,69 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 			}
 		}
 	})
+}
+
+// naiveAbove walks up from a management group, by what the store says.
+func naiveAbove(tx *store.Tx, tenant ident.TenantID, name string) []string {
+	var out []string
+	for name != "" {
+		g, err := tx.ManagementGroup(tenant, name)
+		if err != nil {
+			return out
+		}
+		out, name = append(out, strings.ToLower(g.Name)), g.Parent
+	}
+	return append(out, tenant.String())
+}
+
+// checkGrants holds that an assignment counts in a subscription exactly if it was made there or at a management group above.
+func checkGrants(t *rapid.T, tx *store.Tx, w *world.World) error {
+	for tn := range 2 {
+		all, err := tx.Assignments(tid(tn))
+		if err != nil {
+			return err
+		}
+		for n := range few {
+			s, err := tx.Subscription(subID(n))
+			if err != nil || s.Tenant != tid(tn) {
+				continue
+			}
+			scope := "/subscriptions/" + s.ID.String()
+			above := naiveAbove(tx, s.Tenant, s.ManagementGroup)
+			if s.ManagementGroup == "" {
+				above = []string{s.Tenant.String()}
+			}
+			counts := func(a rbac.Assignment) bool {
+				name, managed := resource.ParseManagementGroupID(a.Scope)
+				return a.Scope == "/" || strings.EqualFold(a.Scope, scope) || managed && slices.Contains(above, strings.ToLower(name))
+			}
+			for _, a := range all {
+				if w.Covers(s.Tenant, a.Scope, scope) != counts(a) {
+					t.Fatalf("an assignment at %s counts in %s: want %t; above it are %v", a.Scope, scope, counts(a), above)
+				}
+				role, defined := w.RoleDefinition(a.RoleDefinitionID)
+				p, known := w.Principal(a.PrincipalID)
+				if !defined || len(role.Definition.Permissions) == 0 || !known || p.Tenant != s.Tenant {
+					continue
+				}
+				action := role.Definition.Permissions[0].Actions[0]
+				holders := append(w.GroupsOf(p.ID), p.ID)
+				want := slices.ContainsFunc(all, func(b rbac.Assignment) bool {
+					r, ok := w.RoleDefinition(b.RoleDefinitionID)
+					return ok && slices.Contains(holders, b.PrincipalID) && r.Grants(action, false) && counts(b)
+				})
+				other := tid(1 - tn) // what another tenant's assignments give counts as well here: the face keeps tenants apart
+				if theirs, err := tx.Assignments(other); err != nil || len(theirs) > 0 {
+					continue
+				}
+				got := w.Decide(rbac.Request{Principal: p.ID, Action: action, Scope: scope + "/resourceGroups/g"}).Verdict == rbac.Allow
+				if got != want {
+					t.Fatalf("%s of %v in %s: %t, want %t; above it are %v", action, p.ID, scope, got, want, above)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func checkGroups(t *rapid.T, tx *store.Tx, w *world.World) error {

@@ -13,9 +13,16 @@ import (
 type nodes struct {
 	numbers map[ident.ObjectID]rbac.GroupRef
 	chunks  [][]node
+	hints   []hint
 	length  int
 	// epoch counts the changes after which what is above a group may be another.
 	epoch uint64
+}
+
+// hint is what decisions ask of a node first, kept close together.
+type hint struct {
+	mask          uint64 // of its grants
+	group, nested bool   // is a group that is there; is in some group
 }
 
 // node is an object as memberships and assignments see it.
@@ -57,40 +64,51 @@ func (n *nodes) number(id ident.ObjectID) rbac.GroupRef {
 		n.chunks = append(n.chunks, make([]node, chunk))
 	}
 	n.length++
+	n.hints = append(n.hints, hint{})
 	n.numbers[id] = r
 	n.at(r).id = id
 	return r
 }
 
-func (n *nodes) make(id ident.ObjectID) *node { return n.at(n.number(id)) }
+// hold puts down what is assigned to an object.
+func (n *nodes) hold(id ident.ObjectID, change func(*rbac.Grants) *rbac.Grants) {
+	r := n.number(id)
+	x := n.at(r)
+	x.grants = change(x.grants)
+	n.hints[r].mask = x.grants.Mask()
+}
 
 // setGroup notes that a group is there, or no longer.
 func (n *nodes) setGroup(id ident.ObjectID, there bool) {
-	if x := n.make(id); x.group != there {
-		x.group = there
+	r := n.number(id)
+	if x := n.at(r); x.group != there {
+		x.group, n.hints[r].group = there, there
 		n.epoch++
 	}
 }
 
 // join puts a member into a group, leave takes it out again.
 func (n *nodes) join(group, member ident.ObjectID) {
-	g, m := n.number(group), n.make(member)
+	g, r := n.number(group), n.number(member)
+	m := n.at(r)
 	if i, there := slices.BinarySearch(m.in, g); !there {
 		m.in = slices.Insert(m.in, i, g)
+		n.hints[r].nested = true
 		n.moved(m)
 	}
 }
 
 func (n *nodes) leave(group, member ident.ObjectID) {
-	m := n.find(member)
+	r, in := n.numbers[member]
 	g, known := n.numbers[group]
-	if m == nil || !known {
+	if !in || !known {
 		return
 	}
+	m := n.at(r)
 	if i, there := slices.BinarySearch(m.in, g); there {
 		m.in = slices.Delete(m.in, i, i+1)
 		if len(m.in) == 0 {
-			m.in = nil
+			m.in, n.hints[r].nested = nil, false
 		}
 		n.moved(m)
 	}

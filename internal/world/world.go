@@ -70,6 +70,8 @@ type World struct {
 	nobody        ident.ObjectID
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
+	management    map[nameKey]resource.ManagementGroup // by lower-case name
+	above         map[ident.SubscriptionID][]string    // the management groups above a subscription, as rbac compares scopes
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
 	// custom are the assignments of roles that may change.
@@ -107,6 +109,8 @@ func New() (*World, error) {
 		nodes:         nodes{numbers: map[ident.ObjectID]rbac.GroupRef{}},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
+		management:    map[nameKey]resource.ManagementGroup{},
+		above:         map[ident.SubscriptionID][]string{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
 		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},

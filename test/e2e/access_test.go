@@ -204,6 +204,18 @@ func TestAdminCertificates(t *testing.T) {
 		t.Errorf("groups of an admin certificate: %s", out)
 	}
 
+	// A fingerprint is no secret. Who may impersonate cannot use it to be an admin, not even together with name and group:
+	// the API server takes no credential id from a client.
+	p.kubectl("--kubeconfig", first, "create", "serviceaccount", "imp")
+	p.kubectl("--kubeconfig", first, "create", "clusterrole", "imp", "--verb", "impersonate", "--resource", "users,groups,userextras.authentication.k8s.io")
+	p.kubectl("--kubeconfig", first, "create", "clusterrolebinding", "imp", "--clusterrole", "imp", "--serviceaccount", "default:imp")
+	p.kubectl("--kubeconfig", first, "config", "set-credentials", "imp", "--token", p.kubectl("--kubeconfig", first, "create", "token", "imp"))
+	name := p.kubectl("--kubeconfig", first, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+	if out, ok := p.tryKubectl("--kubeconfig", first, "--user", "imp", "get", "secrets", "-A", "--as", name, "--as-group", "keyreeve:cluster-admins",
+		"--as-user-extra", "authentication.kubernetes.io/credential-id=X509SHA256="+fingerprint(t, first)); ok || !strings.Contains(out, "cannot be impersonated") {
+		t.Errorf("a fingerprint was good for admin's rights: %s", out)
+	}
+
 	p.kubectl("--kubeconfig", first, "create", "serviceaccount", "robot")
 	old := p.kubectl("--kubeconfig", first, "create", "token", "robot", "--duration", "2h")
 	server := p.kubectl("--kubeconfig", first, "config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.server}")

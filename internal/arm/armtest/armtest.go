@@ -207,7 +207,7 @@ func (n named) Authenticate(req *http.Request) (caller.Caller, error) {
 	if err != nil || !known {
 		return caller.Caller{}, fault.New(fault.Unauthenticated, "InvalidAuthenticationToken", "The access token is invalid.")
 	}
-	c := caller.Caller{Kind: caller.User, Tenant: p.Tenant, Object: p.ID, Name: p.Name}
+	c := caller.Caller{Kind: caller.User, Tenant: p.Tenant, Object: p.ID, Name: p.Name, Roles: caller.Roles(n.r.World, p.ID)}
 	if p.Kind == world.ServicePrincipal {
 		c.Kind = caller.ServicePrincipal
 	}

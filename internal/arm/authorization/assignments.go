@@ -139,7 +139,7 @@ func (h *Handler) listAssignments(_ http.ResponseWriter, r *arm.Request) error {
 	}
 	out := list[assignmentBody]{Value: []assignmentBody{}}
 	for _, a := range all {
-		here := rbac.Covers(a.Scope, scope) || !f.atScope && rbac.Covers(scope, a.Scope)
+		here := h.World.Covers(a.Tenant, a.Scope, scope) || !f.atScope && h.World.Covers(a.Tenant, scope, a.Scope)
 		if here && (f.principal.IsZero() || holders[a.PrincipalID]) {
 			out.Value = append(out.Value, answer(a, r.SubscriptionID()))
 		}
@@ -287,7 +287,7 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	_, err = h.DB.Update(r.Context(), func(tx *store.Tx) error {
-		if err := h.there(tx, scope); err != nil {
+		if err := h.there(tx, a.Tenant, scope); err != nil {
 			return err
 		}
 		if err := h.checkAssignment(&a); err != nil {
@@ -336,7 +336,7 @@ func assignmentDetail(a rbac.Assignment) map[string]string {
 // checkAssignment holds an assignment against the roles and the directory, and fills in the principal's type.
 func (h *Handler) checkAssignment(a *rbac.Assignment) error {
 	role, ok := h.World.RoleDefinition(a.RoleDefinitionID)
-	if !ok || !assignable(role.Definition, a.Tenant, a.Scope) {
+	if !ok || !h.assignable(role.Definition, a.Tenant, a.Scope) {
 		return definitionMissing(a.RoleDefinitionID)
 	}
 	kind, ok := h.principalType(a.PrincipalID, a.Tenant)
@@ -416,7 +416,7 @@ func (h *Handler) keepAdmin(tx *store.Tx, gone rbac.Assignment) error {
 		return err
 	}
 	for _, a := range all {
-		if a.ID != gone.ID && rbac.Covers(a.Scope, scope) && h.assignsRoles(a) {
+		if a.ID != gone.ID && h.World.Covers(a.Tenant, a.Scope, scope) && h.assignsRoles(a) {
 			return nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
@@ -63,6 +64,7 @@ func (h *Handler) Mount(f *arm.Face) {
 		{Method: http.MethodPut, Pattern: definitions + "/{name}", Action: writeDefinition, Handle: h.putDefinition},
 		{Method: http.MethodDelete, Pattern: definitions + "/{name}", Action: deleteDefinition, Handle: h.deleteDefinition},
 		{Method: http.MethodGet, Pattern: "/{scope...}" + namespace + "permissions", Action: arm.Self, Handle: h.listPermissions},
+		{Method: http.MethodPost, Pattern: namespace + "elevateAccess", Action: arm.Self, Handle: h.elevateAccess},
 		{Method: http.MethodGet, Pattern: deny, Action: readDeny, Handle: h.listDeny},
 		{Method: http.MethodGet, Pattern: deny + "/{name}", Action: readDeny, Handle: h.getDeny},
 	} {
@@ -76,7 +78,7 @@ type list[T any] struct {
 }
 
 // scopeOf returns the scope that a request's path hangs below, as it was sent, when it is one that roles can be assigned at:
-// the root, a subscription, a resource group, or a resource with what is below it.
+// the root, a management group, a subscription, a resource group, or a resource with what is below it.
 func scopeOf(r *arm.Request) (string, error) {
 	scope := r.Prefix()
 	if !validScope(scope) {
@@ -85,9 +87,13 @@ func scopeOf(r *arm.Request) (string, error) {
 	return scope, nil
 }
 
-// validScope reports whether s is "/" or an id of a form that names a subscription, a resource group or a resource.
+// validScope reports whether s is "/" or an id of a form that names a management group, a subscription, a resource group or a
+// resource.
 func validScope(s string) bool {
 	if s == "/" {
+		return true
+	}
+	if _, ok := resource.ParseManagementGroupID(s); ok {
 		return true
 	}
 	p := strings.Split(s, "/")
@@ -119,13 +125,20 @@ func validScope(s string) bool {
 
 // there returns ResourceNotFound when the scope is, or is below, a resource that its room knows not to be there. Below a
 // resource everything counts as there: the namespaces of a cluster have no resource behind them.
-func (h *Handler) there(tx *store.Tx, scope string) error {
+func (h *Handler) there(tx *store.Tx, tenant ident.TenantID, scope string) error {
+	if name, ok := resource.ParseManagementGroupID(scope); ok {
+		_, err := tx.ManagementGroup(tenant, name)
+		if store.IsNotFound(err) {
+			return fault.New(fault.NotFound, "NotFound", "'%s' not found", scope)
+		}
+		return err
+	}
 	p := strings.Split(scope, "/")
-	const resource = 9 // "", subscriptions, s, resourceGroups, g, providers, ns, type, name
-	if len(p) < resource {
+	const length = 9 // "", subscriptions, s, resourceGroups, g, providers, ns, type, name
+	if len(p) < length {
 		return nil
 	}
-	id, err := ident.ParseResourceID(strings.Join(p[:resource], "/"))
+	id, err := ident.ParseResourceID(strings.Join(p[:length], "/"))
 	if err != nil {
 		return nil //nolint:nilerr // not a resource in a group: nobody's to know
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
+	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
 
@@ -64,16 +65,16 @@ func orEmpty(s []string) []string {
 }
 
 // assignable reports whether a role can be assigned at a scope of a tenant.
-func assignable(d rbac.RoleDefinition, tenant ident.TenantID, scope string) bool {
+func (h *Handler) assignable(d rbac.RoleDefinition, tenant ident.TenantID, scope string) bool {
 	if d.Type == rbac.BuiltInRole {
 		return true
 	}
-	return d.Tenant == tenant && slices.ContainsFunc(d.AssignableScopes, func(s string) bool { return rbac.Covers(s, scope) })
+	return d.Tenant == tenant && slices.ContainsFunc(d.AssignableScopes, func(s string) bool { return h.World.Covers(tenant, s, scope) })
 }
 
 // below reports whether a custom role can be assigned somewhere below a scope.
-func below(d rbac.RoleDefinition, scope string) bool {
-	return slices.ContainsFunc(d.AssignableScopes, func(s string) bool { return rbac.Covers(scope, s) })
+func (h *Handler) below(d rbac.RoleDefinition, scope string) bool {
+	return slices.ContainsFunc(d.AssignableScopes, func(s string) bool { return h.World.Covers(d.Tenant, scope, s) })
 }
 
 func definitionMissing(id ident.RoleDefinitionID) error {
@@ -136,8 +137,8 @@ func (h *Handler) listDefinitions(_ http.ResponseWriter, r *arm.Request) error {
 			if d.Type != kind || !f.matches(d) {
 				continue
 			}
-			show := assignable(d, r.Caller.Tenant, scope)
-			if !show && f.below && below(d, scope) {
+			show := h.assignable(d, r.Caller.Tenant, scope)
+			if !show && f.below && h.below(d, scope) {
 				// Asked at the root, whose readers are all, a custom role shows to those who may read it where it applies.
 				if show, err = h.mayRead(r, d, scope); err != nil {
 					return err
@@ -176,7 +177,7 @@ func (h *Handler) getDefinition(_ http.ResponseWriter, r *arm.Request) error {
 		return badDefinitionName(r)
 	}
 	role, ok := h.World.RoleDefinition(id)
-	if !ok || !assignable(role.Definition, r.Caller.Tenant, scope) && (role.Definition.Tenant != r.Caller.Tenant || !below(role.Definition, scope)) {
+	if !ok || !h.assignable(role.Definition, r.Caller.Tenant, scope) && (role.Definition.Tenant != r.Caller.Tenant || !h.below(role.Definition, scope)) {
 		return definitionMissing(id)
 	}
 	show, err := h.mayRead(r, role.Definition, scope)
@@ -211,7 +212,7 @@ const (
 )
 
 // parseDefinition reads the body of PUT into a custom role, and holds it against the rules that need no looking up.
-func parseDefinition(r *arm.Request, scope string) (rbac.RoleDefinition, error) {
+func parseDefinition(r *arm.Request) (rbac.RoleDefinition, error) {
 	var d rbac.RoleDefinition
 	var body definitionRequest
 	if err := r.DecodeJSON(&body); err != nil {
@@ -236,8 +237,11 @@ func parseDefinition(r *arm.Request, scope string) (rbac.RoleDefinition, error) 
 	case len(p.Permissions) == 0:
 		return d, fault.New(fault.Invalid, "RoleDefinitionPermissionsEmpty", "The role definition must have a permission.").At("properties.permissions")
 	}
-	scopes, err := parseScopes(p.AssignableScopes, scope)
+	scopes, err := parseScopes(p.AssignableScopes)
 	if err != nil {
+		return d, err
+	}
+	if err := managed(scopes, p.Permissions); err != nil {
 		return d, err
 	}
 	d = rbac.RoleDefinition{
@@ -254,31 +258,42 @@ func parseDefinition(r *arm.Request, scope string) (rbac.RoleDefinition, error) 
 	return d, nil
 }
 
-// parseScopes holds the assignable scopes of a custom role against the rules: at least one, none the root or a management
-// group, and the scope that the role is written at among them or below one of them.
-func parseScopes(sent []string, scope string) ([]string, error) {
+// parseScopes holds the assignable scopes of a custom role against the rules: at least one, and none the root.
+func parseScopes(sent []string) ([]string, error) {
 	target := "properties.assignableScopes"
 	if len(sent) == 0 || len(sent) > maxScopes {
 		return nil, fault.New(fault.Invalid, "InvalidAssignableScopes", "The role definition must have between 1 and %d assignable scopes.", maxScopes).At(target)
 	}
 	out := make([]string, len(sent))
-	covered := false
 	for i, s := range sent {
 		if s != "/" {
 			s = strings.TrimSuffix(s, "/")
 		}
 		if s == "/" || !validScope(s) {
 			return nil, fault.New(fault.Invalid, "InvalidAssignableScope",
-				"The assignable scope '%s' of a custom role is not valid. It must be a subscription, a resource group or a resource.", s).At(target)
+				"The assignable scope '%s' of a custom role is not valid. It must be a management group, a subscription, a resource group or a resource.", s).At(target)
 		}
 		out[i] = s
-		covered = covered || rbac.Covers(s, scope)
-	}
-	if !covered {
-		return nil, fault.New(fault.Invalid, "AssignableScopeNotUnderRequestScope",
-			"The scope '%s' of the request is not in the assignable scopes of the role definition.", scope).At(target)
 	}
 	return out, nil
+}
+
+// managed holds a custom role with a management group among its scopes against Azure's rules: only one, and no data actions.
+func managed(scopes []string, permissions []rbac.Permission) error {
+	groups := 0
+	for _, s := range scopes {
+		if _, ok := resource.ParseManagementGroupID(s); ok {
+			groups++
+		}
+	}
+	if groups > 1 {
+		return fault.New(fault.Invalid, "InvalidAssignableScopes", "A custom role can have only one management group among its assignable scopes.").At("properties.assignableScopes")
+	}
+	if groups == 1 && slices.ContainsFunc(permissions, func(p rbac.Permission) bool { return len(p.DataActions)+len(p.NotDataActions) > 0 }) {
+		return fault.New(fault.Invalid, "InvalidAssignableScopes",
+			"You cannot add data action permissions when you have a management group as an assignable scope.").At("properties.permissions")
+	}
+	return nil
 }
 
 // requireEverywhere returns LinkedAuthorizationFailed unless the caller may do an action at every one of a role's scopes, all
@@ -286,10 +301,9 @@ func parseScopes(sent []string, scope string) ([]string, error) {
 func (h *Handler) requireEverywhere(r *arm.Request, action string, scopes []string) error {
 	var missing []string
 	for _, s := range scopes {
-		sub, err := ident.Parse[ident.SubscriptionID](strings.Split(s, "/")[2])
-		known, ok := h.World.Subscription(sub)
 		allowed := false
-		if err == nil && ok && known.Tenant == r.Caller.Tenant {
+		if h.ours(r.Caller.Tenant, s) {
+			var err error
 			if allowed, err = r.Allowed(action, s); err != nil {
 				return err
 			}
@@ -307,14 +321,29 @@ func (h *Handler) requireEverywhere(r *arm.Request, action string, scopes []stri
 		r.Caller.Name, r.Caller.Object, action, r.Scope, action, strings.Join(missing, ",")))
 }
 
+// ours reports whether a scope is in a tenant.
+func (h *Handler) ours(tenant ident.TenantID, scope string) bool {
+	if name, ok := resource.ParseManagementGroupID(scope); ok {
+		_, known := h.World.ManagementGroup(tenant, name)
+		return known
+	}
+	sub, err := ident.Parse[ident.SubscriptionID](strings.Split(scope, "/")[2])
+	known, ok := h.World.Subscription(sub)
+	return err == nil && ok && known.Tenant == tenant
+}
+
 func (h *Handler) putDefinition(_ http.ResponseWriter, r *arm.Request) error {
 	scope, err := scopeOf(r)
 	if err != nil {
 		return err
 	}
-	d, err := parseDefinition(r, scope)
+	d, err := parseDefinition(r)
 	if err != nil {
 		return err
+	}
+	if !h.assignable(d, d.Tenant, scope) {
+		return fault.New(fault.Invalid, "AssignableScopeNotUnderRequestScope",
+			"The scope '%s' of the request is not in the assignable scopes of the role definition.", scope).At("properties.assignableScopes")
 	}
 	if err := h.requireEverywhere(r, writeDefinition, d.AssignableScopes); err != nil {
 		return err
@@ -398,7 +427,7 @@ func (h *Handler) deleteDefinition(w http.ResponseWriter, r *arm.Request) error 
 	found := false
 	_, err = h.DB.Update(r.Context(), func(tx *store.Tx) (err error) {
 		d, err = tx.RoleDefinition(id)
-		if store.IsNotFound(err) || err == nil && (d.Tenant != r.Caller.Tenant || !assignable(d, d.Tenant, scope) && !below(d, scope)) {
+		if store.IsNotFound(err) || err == nil && (d.Tenant != r.Caller.Tenant || !h.assignable(d, d.Tenant, scope) && !h.below(d, scope)) {
 			return nil
 		}
 		if err != nil {

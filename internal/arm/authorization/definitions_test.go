@@ -140,7 +140,7 @@ func TestDefinitionRefusals(t *testing.T) {
 		"no scopes":                     {"PUT", sub + definitions + fresh, armtest.Owner, `{"properties":{"roleName":"x","permissions":[{}]}}`, 400, "InvalidAssignableScopes"},
 		"built-in type":                 {"PUT", sub + definitions + fresh, armtest.Owner, `{"properties":{"roleName":"x","type":"BuiltInRole","permissions":[{}],"assignableScopes":["` + sub + `"]}}`, 400, "InvalidRoleDefinitionType"},
 		"root":                          {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, "/"), 400, "InvalidAssignableScope"},
-		"management group":              {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, "/providers/Microsoft.Management/managementGroups/m"), 400, "InvalidAssignableScope"},
+		"management group":              {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, "/providers/Microsoft.Management/managementGroups/m"), 400, "AssignableScopeNotUnderRequestScope"},
 		"relative scope":                {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, "x"), 400, "InvalidAssignableScope"},
 		"empty scope":                   {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, ""), 400, "InvalidAssignableScope"},
 		"written elsewhere":             {"PUT", sub + definitions + fresh, armtest.Owner, custom("x", `"*"`, rg), 400, "AssignableScopeNotUnderRequestScope"},

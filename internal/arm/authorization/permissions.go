@@ -22,7 +22,7 @@ func (h *Handler) listPermissions(_ http.ResponseWriter, r *arm.Request) error {
 	for _, holder := range holders {
 		for _, g := range h.World.GrantsOf(holder) {
 			d := g.Role.Definition
-			if seen[d.ID] || g.Assignment.Condition != "" || !rbac.Covers(g.Assignment.Scope, scope) {
+			if seen[d.ID] || g.Assignment.Condition != "" || !h.World.Covers(r.Caller.Tenant, g.Assignment.Scope, scope) {
 				continue
 			}
 			seen[d.ID] = true

@@ -100,27 +100,24 @@ func (h *Handler) kubeconfig(r *arm.Request, kind managedcluster.CredentialKind)
 
 // issue makes a certificate for whoever asks, and puts it on record.
 func (h *Handler) issue(tx *store.Tx, r *arm.Request, c managedcluster.Cluster, secrets pki.Secrets, kind managedcluster.CredentialKind) (pki.KeyPair, error) {
-	pair, err := secrets.IssueAdmin(string(kind)+"-"+r.Caller.Object.String(), r.Now(), h.credentialLife())
+	issued := pki.Issued{
+		Cluster: c.ID, Epoch: c.Epoch, Kind: string(kind), Holder: r.Caller.Object, HolderUPN: r.Caller.Name, IssuedAt: r.Now(),
+	}
+	pair, err := secrets.IssueAdmin(issued.CommonName(), r.Now(), h.credentialLife())
 	if err != nil {
 		return pair, fault.Wrap(err, "certificate for cluster %s", c.ID)
 	}
-	fingerprint, err := pki.Fingerprint(pair.Cert)
-	if err != nil {
+	if issued.Fingerprint, err = pki.Fingerprint(pair.Cert); err != nil {
 		return pair, fault.Wrap(err, "certificate for cluster %s", c.ID)
 	}
-	end, err := pki.Expiry(pair.Cert)
-	if err != nil {
+	if issued.NotAfter, err = pki.Expiry(pair.Cert); err != nil {
 		return pair, fault.Wrap(err, "certificate for cluster %s", c.ID)
 	}
-	err = tx.PutCertificate(pki.Issued{
-		Fingerprint: fingerprint, Cluster: c.ID, Epoch: c.Epoch, Kind: string(kind), Holder: r.Caller.Object, HolderUPN: r.Caller.Name,
-		IssuedAt: r.Now(), NotAfter: end,
-	})
-	if err != nil {
+	if err := tx.PutCertificate(issued); err != nil {
 		return pair, err
 	}
 	return pair, r.Audit(tx, audit.CredentialIssued, c.ResourceID(), map[string]string{
-		"kind": string(kind), "fingerprint": fingerprint, "notAfter": end.UTC().Format(time.RFC3339),
+		"kind": string(kind), "fingerprint": issued.Fingerprint, "notAfter": issued.NotAfter.UTC().Format(time.RFC3339),
 	})
 }
 

@@ -105,6 +105,7 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	route(http.MethodPatch, itemPath, write, h.patch)
 	route(http.MethodGet, itemPath, read, h.get)
 	route(http.MethodDelete, itemPath, remove, h.delete)
+	route(http.MethodGet, "/providers/Microsoft.ContainerService/operations", arm.Self, h.operations)
 	route(http.MethodGet, below+"/managedClusters", arm.Self, h.list)
 	route(http.MethodGet, strings.TrimSuffix(itemPath, "/{name}"), arm.Self, h.list)
 

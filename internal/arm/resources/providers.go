@@ -36,6 +36,7 @@ func providers() []provider {
 			{name: "roleAssignments", versions: authorization},
 			{name: "roleDefinitions", versions: authorization},
 			{name: "permissions", versions: authorization},
+			{name: "checkAccess", versions: []string{"2018-09-01-preview"}},
 			{name: "denyAssignments", versions: []string{"2022-04-01", "2018-07-01-preview"}},
 		}},
 		{namespace: "Microsoft.Compute"},
@@ -47,6 +48,10 @@ func providers() []provider {
 		}},
 		{namespace: "Microsoft.Features", free: true},
 		{namespace: "Microsoft.ManagedIdentity"},
+		{namespace: "Microsoft.Management", free: true, types: []providedType{
+			{name: "managementGroups", versions: []string{"2021-04-01", "2020-05-01", "2020-02-01", "2019-11-01", "2018-03-01-preview"}},
+			{name: "managementGroups/subscriptions", versions: []string{"2021-04-01", "2020-05-01"}},
+		}},
 		{namespace: "Microsoft.Network"},
 		{namespace: "Microsoft.Resources", free: true, types: []providedType{
 			{name: "tenants", versions: groups},

@@ -230,6 +230,23 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestCopyOfAFolder: a control plane on a copy of the data, such as a backup that is tried out, leaves the process of the
+// original alone.
+func TestCopyOfAFolder(t *testing.T) {
+	r := newRig(t)
+	first := r.up(r.plane())
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.plan.Desired.Endpoint = freeEndpoint(t) // the original holds the other
+	r.up(r.plane(func(s *Supervisor) { s.Dir = dir }))
+	second, ok := folder(filepath.Join(dir, r.id.String())).readRecord().running()
+	if gone(first) || !ok || second.Pid == first {
+		t.Errorf("the original's process is gone: %v; the copy's own: %v, %v", gone(first), second, ok)
+	}
+}
+
 // TestKilledPlane kills a control plane with -9: its cluster goes on, and the next control plane adopts it.
 func TestKilledPlane(t *testing.T) {
 	r := newRig(t)

@@ -32,6 +32,8 @@ type record struct {
 	// Started is the process's start in ticks since the machine's, from /proc: with the PID it names a process for good.
 	Started string `json:"started"`
 	Socket  string `json:"socket"`
+	// Folder tells the folder that the process was started for from a copy of it.
+	Folder string `json:"folder"`
 	// Setup is a digest of what a running process cannot take over: whom it asks, where it listens, which program it is.
 	Setup string `json:"setup"`
 }
@@ -42,10 +44,27 @@ func (f folder) readRecord() record {
 	if err != nil || json.Unmarshal(b, &r) != nil {
 		return record{} // none, or cut off by a crash: the socket tells
 	}
+	if r.Folder != f.identity() {
+		return record{} // a copy of another folder: the process is that one's
+	}
 	return r
 }
 
+// identity tells a folder from its copies: its place on the file system. A folder that was moved keeps it.
+func (f folder) identity() string {
+	info, err := os.Stat(string(f))
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
 func (f folder) writeRecord(r record) error {
+	r.Folder = f.identity()
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("record of process: %w", err)

@@ -19,6 +19,7 @@ func resourceCases() []methodCase {
 	return []methodCase{
 		{"enrollments", "PutEnrollment Enrollment DeleteEnrollment", enrollments},
 		{"subscriptions", "PutSubscription Subscription Subscriptions", subscriptions},
+		{"management groups", "PutManagementGroup ManagementGroup ManagementGroups DeleteManagementGroup", managementGroups},
 		{"resource groups", "PutResourceGroup ResourceGroup ResourceGroups DeleteResourceGroup", resourceGroups},
 		{"role definitions", "PutRoleDefinition RoleDefinition RoleDefinitions DeleteRoleDefinition", roleDefinitions},
 		{"role assignments", "PutAssignment Assignment Assignments DeleteAssignment", assignments},
@@ -47,6 +48,29 @@ func subscriptions(t *testing.T, b *bench) {
 	}
 	has(b, list(b.tenant), []resource.Subscription{s})
 	has(b, list(b.other()), nil)
+}
+
+func managementGroups(t *testing.T, b *bench) {
+	g := resource.ManagementGroup{Tenant: b.tenant, Name: "Prod", DisplayName: "Production", Version: 1, CreatedAt: zoned()}
+	changed := g
+	changed.DisplayName, changed.Parent = "changed", "platform"
+	life(b, g, changed, (*store.Tx).PutManagementGroup, func(tx *store.Tx) (resource.ManagementGroup, error) { return tx.ManagementGroup(b.tenant, "pROD") },
+		func(tx *store.Tx) error { return tx.DeleteManagementGroup(b.tenant, "PROD") })
+	foreign := g
+	foreign.Tenant = b.other()
+	root := resource.RootManagementGroup(b.tenant)
+	get := func(tx *store.Tx) ([]resource.ManagementGroup, error) {
+		g, err := tx.ManagementGroup(b.tenant, b.tenant.String())
+		return []resource.ManagementGroup{g}, err
+	}
+	has(b, get, []resource.ManagementGroup{root})
+	root.DisplayName = "All"
+	rev := b.update(func(tx *store.Tx) error {
+		return firstError(tx.PutManagementGroup(g), tx.PutManagementGroup(foreign), tx.PutManagementGroup(root))
+	})
+	b.told(rev, "put managementGroup "+b.tenant.String()+"/prod", "put managementGroup "+foreign.Tenant.String()+"/prod", "put managementGroup "+b.tenant.String()+"/"+b.tenant.String())
+	has(b, get, []resource.ManagementGroup{root})
+	has(b, func(tx *store.Tx) ([]resource.ManagementGroup, error) { return tx.ManagementGroups(foreign.Tenant) }, []resource.ManagementGroup{foreign})
 }
 
 func resourceGroups(t *testing.T, b *bench) {

@@ -90,6 +90,9 @@ func advertised(host string, listen net.IP) net.IP {
 	return net.IPv4(127, 0, 0, 1)
 }
 
+// maxTokenLife bounds the tokens of service accounts that are asked for, as AKS does.
+const maxTokenLife = 24 * time.Hour
+
 func applyAuthentication(o *options.ServerRunOptions, s *spec.Spec, f *files) {
 	a := o.Authentication
 	a.TokenSuccessCacheTTL, a.TokenFailureCacheTTL = tokenCacheTTL, 0
@@ -102,6 +105,7 @@ func applyAuthentication(o *options.ServerRunOptions, s *spec.Spec, f *files) {
 	a.RequestHeader.GroupHeaders = []string{"X-Remote-Group"}
 	a.RequestHeader.ExtraHeaderPrefixes = []string{"X-Remote-Extra-"}
 	a.ServiceAccounts.Issuers = []string{s.PKI.ServiceAccount.Issuer}
+	a.ServiceAccounts.MaxExpiration = maxTokenLife
 	a.ServiceAccounts.JWKSURI = s.PKI.ServiceAccount.JWKSURI
 	a.ServiceAccounts.KeyFiles = f.verifyKeys
 	o.ServiceAccountSigningKeyFile = f.signingKey

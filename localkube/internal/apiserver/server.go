@@ -77,7 +77,7 @@ func keepWatch(config *app.Config, log *slog.Logger) *streams.Watch {
 	generic.Authentication.Authenticator = w.Authenticator(generic.Authentication.Authenticator)
 	build := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return w.Outer(build(w.Inner(api), c))
+		return keepCredentialID(w.Outer(build(w.Inner(api), c)))
 	}
 	return w
 }

@@ -137,6 +137,13 @@ CREATE TABLE subscriptions (
   tenant TEXT NOT NULL REFERENCES tenants (id),
   doc    TEXT NOT NULL
 );
+-- The root group of a tenant has a row only once somebody changed it. doc names the parent.
+CREATE TABLE management_groups (
+  tenant   TEXT NOT NULL REFERENCES tenants (id),
+  name_key TEXT NOT NULL,
+  doc      TEXT NOT NULL,
+  PRIMARY KEY (tenant, name_key)
+) WITHOUT ROWID;
 CREATE TABLE resource_groups (
   subscription TEXT NOT NULL REFERENCES subscriptions (id),
   name_key     TEXT NOT NULL,
