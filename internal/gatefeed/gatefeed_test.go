@@ -12,7 +12,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -51,24 +50,31 @@ func clock() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 func tid(n int) ident.TenantID {
 	return ident.Derive[ident.TenantID]("gatefeed", "tenant", fmt.Sprint(n%2))
 }
+
 func oid(kind string, n int) ident.ObjectID {
 	return ident.Derive[ident.ObjectID]("gatefeed", kind, fmt.Sprint(n))
 }
+
 func sid(n int) ident.SessionID {
 	return ident.Derive[ident.SessionID]("gatefeed", "session", fmt.Sprint(n))
 }
+
 func cid(n int) ident.ClusterID {
 	return ident.Derive[ident.ClusterID]("gatefeed", "cluster", fmt.Sprint(n))
 }
+
 func sub(n int) ident.SubscriptionID {
 	return ident.Derive[ident.SubscriptionID]("gatefeed", "subscription", fmt.Sprint(n%2))
 }
+
 func rid(n int) ident.RoleDefinitionID {
 	return ident.Derive[ident.RoleDefinitionID]("gatefeed", "definition", fmt.Sprint(n))
 }
+
 func aid(n int) ident.RoleAssignmentID {
 	return ident.Derive[ident.RoleAssignmentID]("gatefeed", "assignment", fmt.Sprint(n))
 }
+
 func fingerprint(n int) string {
 	return strings.Repeat(strings.ReplaceAll(ident.Derive[ident.GUID]("gatefeed", "certificate", fmt.Sprint(n)).Compact(), "-", ""), 2)
 }
@@ -197,7 +203,7 @@ func gate(w *world.World) http.Handler {
 	}})
 	mux := http.NewServeMux()
 	(&kubehook.Handler{
-		World: w, Tokens: noTokens{}, Mirror: noRules{e.Done()}, Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		World: w, Tokens: noTokens{}, Mirror: noRules{e.Done()}, Now: clock, Log: slog.New(slog.DiscardHandler),
 	}).Mount(mux)
 	return mux
 }
@@ -332,7 +338,7 @@ func (f *followed) checkSecrets(n int) {
 // TestGateDecidesAsControlPlane writes random histories and asks both worlds everything about the cluster: at the end of
 // each commit the gate, that was told its part, answers as who knows all, word for word.
 func TestGateDecidesAsControlPlane(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
 		db, err := store.Open(ctx, store.Options{Path: filepath.Join(t.TempDir(), "h.db"), Now: clock})
 		if err != nil {
@@ -420,7 +426,7 @@ func checkRoles(t *rapid.T, n int, full, part *world.World) {
 
 // TestRecall: changes that the index took in before are attributed the same again, or it is said that they cannot be.
 func TestRecall(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
 		db, err := store.Open(ctx, store.Options{Path: filepath.Join(t.TempDir(), "h.db"), Now: clock})
 		if err != nil {

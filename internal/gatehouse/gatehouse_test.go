@@ -78,7 +78,7 @@ func newHouse(t *testing.T, opt store.Options) *house {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	h.Handler = &Handler{
 		DB: db, World: w, Authority: authority, Issuer: "https://login.test", Hub: &Hub{DB: db, Log: log, Keep: 10}, Roster: &Roster{}, Stop: stop, Now: h.now, Log: log,
 	}

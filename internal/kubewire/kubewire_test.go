@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag of the test
+var update = flag.Bool("update", false, "write the golden files")
 
 func settings(minor int) Settings {
 	return Settings{
@@ -73,8 +73,8 @@ func TestFiles(t *testing.T) {
 // folder is where the pod sees it.
 func checkFlags(t *testing.T, d Distribution, s Settings, doc string) {
 	t.Helper()
-	var any map[string]any
-	if err := yaml.UnmarshalStrict([]byte(doc), &any); err != nil {
+	var parsed map[string]any
+	if err := yaml.UnmarshalStrict([]byte(doc), &parsed); err != nil {
 		t.Error(err)
 	}
 	for _, f := range s.Flags() {

@@ -149,7 +149,7 @@ func (f *follower) Run(ctx context.Context) error {
 		err := f.once(ctx)
 		f.connected.Store(false)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		if f.now().Sub(began) > reconnectMost {
 			wait = reconnectLeast
@@ -158,7 +158,7 @@ func (f *follower) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait/2 + rand.N(wait/2)): // so that many gates do not come back at one moment
+		case <-time.After(wait/2 + rand.N(wait/2)): //nolint:gosec // only so that many gates do not come back at one moment
 		}
 		wait = min(2*wait, reconnectMost)
 	}

@@ -17,10 +17,10 @@ func (c *counts) around(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &statusOf{ResponseWriter: w, code: http.StatusOK}
 		h.ServeHTTP(s, r)
-		switch {
-		case s.code == http.StatusOK:
+		switch s.code {
+		case http.StatusOK:
 			c.answered.Add(1)
-		case s.code == http.StatusServiceUnavailable:
+		case http.StatusServiceUnavailable:
 			c.unknown.Add(1)
 		default:
 			c.refused.Add(1)
@@ -79,8 +79,8 @@ func (g *Gate) healthMux() http.Handler {
 // metrics are in the text form of Prometheus.
 func (g *Gate) metrics() string {
 	var b strings.Builder
-	one := func(name, kind, help string, value any) {
-		fmt.Fprintf(&b, "# HELP keyreeve_gate_%s %s\n# TYPE keyreeve_gate_%s %s\nkeyreeve_gate_%s %v\n", name, help, name, kind, name, value)
+	one := func(name, help string, value any) {
+		fmt.Fprintf(&b, "# HELP keyreeve_gate_%s %s\n# TYPE keyreeve_gate_%s gauge\nkeyreeve_gate_%s %v\n", name, help, name, name, value)
 	}
 	bit := func(v bool) int {
 		if v {
@@ -88,17 +88,17 @@ func (g *Gate) metrics() string {
 		}
 		return 0
 	}
-	one("revision", "gauge", "Newest revision that the gate decides by.", g.follow.revision.Load())
-	one("connected", "gauge", "1 while the stream from the control plane is open.", bit(g.follow.connected.Load()))
+	one("revision", "Newest revision that the gate decides by.", g.follow.revision.Load())
+	one("connected", "1 while the stream from the control plane is open.", bit(g.follow.connected.Load()))
 	heard := -1.0
 	if at := g.follow.Heard(); !at.IsZero() {
 		heard = g.now().Sub(at).Seconds()
 	}
-	one("heard_seconds", "gauge", "Seconds since the control plane was heard from; -1 if never.", heard)
-	one("stale", "gauge", "1 when the gate stopped deciding for age.", bit(g.stale()))
+	one("heard_seconds", "Seconds since the control plane was heard from; -1 if never.", heard)
+	one("stale", "1 when the gate stopped deciding for age.", bit(g.stale()))
 	_, st := g.mirror.View(g.s.cluster)
-	one("mirror_known", "gauge", "1 while the cluster's own roles and bindings are known.", bit(st.Known()))
-	one("certificate_expiry_seconds", "gauge", "Time at which the gate's certificate ends, in seconds since 1970.", g.link.identity().NotAfter.Unix())
+	one("mirror_known", "1 while the cluster's own roles and bindings are known.", bit(st.Known()))
+	one("certificate_expiry_seconds", "Time at which the gate's certificate ends, in seconds since 1970.", g.link.identity().NotAfter.Unix())
 	fmt.Fprintf(&b, "# HELP keyreeve_gate_answers_total Answers to the API server.\n# TYPE keyreeve_gate_answers_total counter\n")
 	for _, c := range []struct {
 		outcome string

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,9 +84,7 @@ func (a *attached) configure(change map[string]any) {
 	if err := yaml.Unmarshal(text, &config); err != nil {
 		a.t.Fatal(err)
 	}
-	for k, v := range change {
-		config[k] = v
-	}
+	maps.Copy(config, change)
 	a.own = fmt.Sprint(config["cluster"])
 	if text, err = yaml.Marshal(config); err != nil {
 		a.t.Fatal(err)

@@ -127,7 +127,7 @@ func (f *Foreign) Start(apiServerDir, gateURL, cluster string) {
 		f.t.Fatal(err)
 	}
 	log := &logBuffer{}
-	cmd := exec.Command(Program(f.t, "localkube"), "run") //nolint:noctx // its life is the test's
+	cmd := exec.Command(Program(f.t, "localkube"), "run")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(spec), log, log
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)
@@ -147,14 +147,14 @@ func (f *Foreign) Start(apiServerDir, gateURL, cluster string) {
 		}
 	})
 	env := BareEnv(f.dir)
-	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+	for start := time.Now(); ; {
 		if _, _, status := Run(f.t, env, "clients/kubectl", "--kubeconfig", f.Masters, "get", "--raw", "/readyz"); status == 0 {
 			return
 		}
 		select {
 		case <-done:
 			f.t.Fatalf("localkube ended\n%s", log.tail())
-		default:
+		case <-time.After(100 * time.Millisecond):
 		}
 		if time.Since(start) > time.Minute {
 			f.t.Fatalf("the foreign cluster was not ready within a minute\n%s", log.tail())

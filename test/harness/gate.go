@@ -39,7 +39,7 @@ func NewGate(t testing.TB, config, health string) *Gate {
 // Start starts the process and waits until it answers.
 func (g *Gate) Start() {
 	g.t.Helper()
-	cmd := exec.Command(Program(g.t, "keyreeve"), "gate", "--config", g.Config) //nolint:noctx // its life is the test's
+	cmd := exec.Command(Program(g.t, "keyreeve"), "gate", "--config", g.Config)
 	cmd.Stderr = g.log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
