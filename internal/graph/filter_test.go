@@ -89,7 +89,7 @@ func FuzzParseFilter(f *testing.F) {
 }
 
 func FuzzSplitPath(f *testing.F) {
-	for _, s := range []string{"/v1.0/users/a%40b", "/beta/groups('x')/members/$ref", "/v1.0/users('$a''b')", "/v1.0/servicePrincipals(appId='x')", "//", "/v1.0/a()/%2f"} {
+	for _, s := range []string{"/v1.0/users/a%40b", "/beta/groups('x')/members/$ref", "/v1.0/users('$a''b')", "/v1.0/servicePrincipals(appId='x')", "//", "/v1.0/a()/%2f", "/v1.0/users('')", "/v1.0/microsoft.graph."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -172,11 +172,11 @@ func splitPath(escaped string) (version string, segments []string, err error) {
 		}
 		name, key, ok := strings.Cut(s, "(")
 		if ok && strings.HasSuffix(key, ")") && name != "" {
-			key = strings.TrimSuffix(key, ")")
-			if key == "" {
+			key = unquoteKey(strings.TrimSuffix(key, ")"))
+			if key == "" { // also users('')
 				return "", nil, fault.New(fault.Invalid, "BadRequest", "The request URI is not valid.")
 			}
-			segments = append(segments, name, unquoteKey(key))
+			segments = append(segments, name, key)
 			continue
 		}
 		segments = append(segments, withoutNamespace(s))
