@@ -96,9 +96,12 @@ func scopes(n int) []string {
 	return []string{
 		"/", "/subscriptions/" + c.Subscription.String(), "/subscriptions/" + c.Subscription.String() + "/resourceGroups/RG", c.ResourceID(),
 		c.ResourceID() + "/namespaces/dev", other.ResourceID(), "/subscriptions/" + c.Subscription.String() + "/resourceGroups/other",
-		"/providers/Microsoft.Management/managementGroups/mg",
+		resource.ManagementGroupID(management(n, 0)), resource.ManagementGroupID(management(n, 1)), resource.ManagementGroupID(tid(n).String()),
 	}
 }
+
+// management is the name of one of a tenant's two management groups.
+func management(n, which int) string { return fmt.Sprintf("mg%d-%d", n%2, which) }
 
 func begin(tx *store.Tx) error {
 	for n := range 2 {
@@ -130,7 +133,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 	holder := func(n int) ident.ObjectID {
 		return oid(rapid.SampledFrom([]string{"user", "group", "sp"}).Draw(t, "kind"), same(n))
 	}
-	switch k := n("n"); rapid.IntRange(0, 19).Draw(t, "step") {
+	switch k := n("n"); rapid.IntRange(0, 22).Draw(t, "step") {
 	case 0, 1, 2:
 		return tx.PutUser(directory.User{
 			ID: oid("user", k), Tenant: tid(k), UserPrincipalName: upn(k), DisplayName: "private-name", Mail: "private-mail", MobilePhone: "private-phone",
@@ -164,6 +167,18 @@ func step(t *rapid.T, tx *store.Tx) error {
 	case 15, 16:
 		return tx.PutAssignment(rbac.Assignment{
 			ID: aid(k), Tenant: tid(k), Scope: rapid.SampledFrom(scopes(k)).Draw(t, "scope"), RoleDefinitionID: rid(same(k)), PrincipalID: holder(k), Description: "private-assignment",
+		})
+	case 19:
+		g := resource.ManagementGroup{Tenant: tid(k), Name: management(k, 0), DisplayName: "private-group"}
+		if bit("the inner one") {
+			g.Name = management(k, 1)
+			g.Parent = rapid.SampledFrom([]string{"", management(k, 0)}).Draw(t, "parent")
+		}
+		return tx.PutManagementGroup(g)
+	case 20:
+		return tx.PutSubscription(resource.Subscription{
+			ID: sub(k), Tenant: tid(k), DisplayName: "private-subscription", State: "Enabled",
+			ManagementGroup: rapid.SampledFrom([]string{"", management(k, 0), management(k, 1)}).Draw(t, "above"),
 		})
 	case 17:
 		return tx.DeleteAssignment(aid(k))
@@ -325,7 +340,7 @@ func (f *followed) checkSecrets(n int) {
 		}
 		if k%2 != n%2 {
 			forbidden = append(forbidden, tid(k).String(), domain(k), upn(k), oid("user", k).String(), oid("group", k).String(), oid("sp", k).String(),
-				sid(k).String(), rid(k).String(), aid(k).String(), sub(k).String(), fingerprint(k))
+				management(k, 0), management(k, 1), sid(k).String(), rid(k).String(), aid(k).String(), sub(k).String(), fingerprint(k))
 		}
 	}
 	for _, s := range forbidden {
