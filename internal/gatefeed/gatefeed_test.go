@@ -112,6 +112,16 @@ func begin(tx *store.Tx) error {
 			return err
 		}
 	}
+	for n := range few {
+		// Somebody has a role at each kind of place, so that every step may change what is decided.
+		err1 := tx.PutUser(directory.User{ID: oid("user", n), Tenant: tid(n), UserPrincipalName: upn(n), AccountEnabled: true})
+		err2 := tx.PutRoleDefinition(role(n))
+		err3 := tx.PutAssignment(rbac.Assignment{ID: aid(n), Tenant: tid(n), Scope: resource.ManagementGroupID(management(n, n/2%2)), RoleDefinitionID: rid(n), PrincipalID: oid("user", n)})
+		err4 := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tid(n), Name: management(n, n/2%2)})
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			return err
+		}
+	}
 	for n := range 4 {
 		if err := errors.Join(tx.PutGroup(group(n)), tx.PutCluster(cluster(n))); err != nil {
 			return err
@@ -122,6 +132,13 @@ func begin(tx *store.Tx) error {
 
 func group(n int) directory.Group {
 	return directory.Group{ID: oid("group", n), Tenant: tid(n), DisplayName: fmt.Sprintf("group%d", n), Description: "private-description", MailNickname: "private-nick", SecurityEnabled: true}
+}
+
+func role(n int) rbac.RoleDefinition {
+	return rbac.RoleDefinition{
+		ID: rid(n), Tenant: tid(n), Name: fmt.Sprint("role", n), Type: rbac.CustomRole, Description: "private-role", AssignableScopes: []string{"/"},
+		Permissions: []rbac.Permission{{DataActions: []string{"Microsoft.ContainerService/managedClusters/pods/*"}}},
+	}
 }
 
 // step is one random write. What the store refuses is passed over.
@@ -154,16 +171,13 @@ func step(t *rapid.T, tx *store.Tx) error {
 	case 12:
 		return tx.RemoveMember(oid("group", k), holder(k))
 	case 13:
-		s := session.Session{ID: sid(k), Tenant: tid(k), User: oid("user", same(k)), Methods: []string{"private-method"}, CreatedAt: at, ExpiresAt: clock().Add(time.Hour)}
+		s := session.Session{ID: sid(k), Tenant: tid(k), User: oid("user", k), Methods: []string{"private-method"}, CreatedAt: at, ExpiresAt: clock().Add(time.Hour)}
 		if bit("revoked") {
 			s = s.Revoke(clock(), "private-reason")
 		}
 		return tx.PutSession(s)
 	case 14:
-		return tx.PutRoleDefinition(rbac.RoleDefinition{
-			ID: rid(k), Tenant: tid(k), Name: fmt.Sprint("role", k), Type: rbac.CustomRole, Description: "private-role", AssignableScopes: []string{"/"},
-			Permissions: []rbac.Permission{{DataActions: []string{"Microsoft.ContainerService/managedClusters/pods/*"}}},
-		})
+		return tx.PutRoleDefinition(role(k))
 	case 15, 16:
 		return tx.PutAssignment(rbac.Assignment{
 			ID: aid(k), Tenant: tid(k), Scope: rapid.SampledFrom(scopes(k)).Draw(t, "scope"), RoleDefinitionID: rid(same(k)), PrincipalID: holder(k), Description: "private-assignment",
@@ -264,7 +278,7 @@ func review(t *rapid.T) authzv1.SubjectAccessReviewSpec {
 		s.Extra["oid"] = authzv1.ExtraValue{oid(rapid.SampledFrom([]string{"user", "sp"}).Draw(t, "object"), n("oid")).String()}
 	case 1:
 		s.User = upn(k)
-		s.Extra["oid"], s.Extra["keyreeve.io/session"] = authzv1.ExtraValue{oid("user", k).String()}, authzv1.ExtraValue{sid(n("session")).String()}
+		s.Extra["oid"], s.Extra["keyreeve.io/session"] = authzv1.ExtraValue{oid("user", k).String()}, authzv1.ExtraValue{sid(rapid.SampledFrom([]int{k, k, n("session")}).Draw(t, "whose")).String()}
 	case 2:
 		s.Extra["authentication.kubernetes.io/credential-id"] = authzv1.ExtraValue{"X509SHA256=" + fingerprint(n("certificate"))}
 	}
