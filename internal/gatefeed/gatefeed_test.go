@@ -118,7 +118,8 @@ func begin(tx *store.Tx) error {
 		err2 := tx.PutRoleDefinition(role(n))
 		err3 := tx.PutAssignment(rbac.Assignment{ID: aid(n), Tenant: tid(n), Scope: resource.ManagementGroupID(management(n, n/2%2)), RoleDefinitionID: rid(n), PrincipalID: oid("user", n)})
 		err4 := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tid(n), Name: management(n, n/2%2)})
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
+		err5 := tx.PutSession(session.Session{ID: sid(n), Tenant: tid(n), User: oid("user", n), CreatedAt: clock(), ExpiresAt: clock().Add(time.Hour)})
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 			return err
 		}
 	}
@@ -170,7 +171,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 		return tx.AddMember(oid("group", k), holder(k))
 	case 12:
 		return tx.RemoveMember(oid("group", k), holder(k))
-	case 13:
+	case 13, 21:
 		s := session.Session{ID: sid(k), Tenant: tid(k), User: oid("user", k), Methods: []string{"private-method"}, CreatedAt: at, ExpiresAt: clock().Add(time.Hour)}
 		if bit("revoked") {
 			s = s.Revoke(clock(), "private-reason")
