@@ -96,9 +96,12 @@ func scopes(n int) []string {
 	return []string{
 		"/", "/subscriptions/" + c.Subscription.String(), "/subscriptions/" + c.Subscription.String() + "/resourceGroups/RG", c.ResourceID(),
 		c.ResourceID() + "/namespaces/dev", other.ResourceID(), "/subscriptions/" + c.Subscription.String() + "/resourceGroups/other",
-		"/providers/Microsoft.Management/managementGroups/mg",
+		resource.ManagementGroupID(management(n, 0)), resource.ManagementGroupID(management(n, 1)), resource.ManagementGroupID(tid(n).String()),
 	}
 }
+
+// management is the name of one of a tenant's two management groups.
+func management(n, which int) string { return fmt.Sprintf("mg%d-%d", n%2, which) }
 
 func begin(tx *store.Tx) error {
 	for n := range 2 {
@@ -106,6 +109,17 @@ func begin(tx *store.Tx) error {
 		err2 := tx.PutSubscription(resource.Subscription{ID: sub(n), Tenant: tid(n), DisplayName: "private-subscription", State: "Enabled"})
 		err3 := tx.PutSigningKey(keyring.Public{KID: fmt.Sprint("kid", n), Algorithm: "RS256", JWK: []byte(`{"kty":"RSA"}`)}, []byte{1})
 		if err := errors.Join(err1, err2, err3); err != nil {
+			return err
+		}
+	}
+	for n := range few {
+		// Somebody has a role at each kind of place, so that every step may change what is decided.
+		err1 := tx.PutUser(directory.User{ID: oid("user", n), Tenant: tid(n), UserPrincipalName: upn(n), AccountEnabled: true})
+		err2 := tx.PutRoleDefinition(role(n))
+		err3 := tx.PutAssignment(rbac.Assignment{ID: aid(n), Tenant: tid(n), Scope: resource.ManagementGroupID(management(n, n/2%2)), RoleDefinitionID: rid(n), PrincipalID: oid("user", n)})
+		err4 := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tid(n), Name: management(n, n/2%2)})
+		err5 := tx.PutSession(session.Session{ID: sid(n), Tenant: tid(n), User: oid("user", n), CreatedAt: clock(), ExpiresAt: clock().Add(time.Hour)})
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 			return err
 		}
 	}
@@ -121,6 +135,13 @@ func group(n int) directory.Group {
 	return directory.Group{ID: oid("group", n), Tenant: tid(n), DisplayName: fmt.Sprintf("group%d", n), Description: "private-description", MailNickname: "private-nick", SecurityEnabled: true}
 }
 
+func role(n int) rbac.RoleDefinition {
+	return rbac.RoleDefinition{
+		ID: rid(n), Tenant: tid(n), Name: fmt.Sprint("role", n), Type: rbac.CustomRole, Description: "private-role", AssignableScopes: []string{"/"},
+		Permissions: []rbac.Permission{{DataActions: []string{"Microsoft.ContainerService/managedClusters/pods/*"}}},
+	}
+}
+
 // step is one random write. What the store refuses is passed over.
 func step(t *rapid.T, tx *store.Tx) error {
 	n := func(name string) int { return rapid.IntRange(0, few-1).Draw(t, name) }
@@ -130,7 +151,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 	holder := func(n int) ident.ObjectID {
 		return oid(rapid.SampledFrom([]string{"user", "group", "sp"}).Draw(t, "kind"), same(n))
 	}
-	switch k := n("n"); rapid.IntRange(0, 19).Draw(t, "step") {
+	switch k := n("n"); rapid.IntRange(0, 22).Draw(t, "step") {
 	case 0, 1, 2:
 		return tx.PutUser(directory.User{
 			ID: oid("user", k), Tenant: tid(k), UserPrincipalName: upn(k), DisplayName: "private-name", Mail: "private-mail", MobilePhone: "private-phone",
@@ -150,20 +171,29 @@ func step(t *rapid.T, tx *store.Tx) error {
 		return tx.AddMember(oid("group", k), holder(k))
 	case 12:
 		return tx.RemoveMember(oid("group", k), holder(k))
-	case 13:
-		s := session.Session{ID: sid(k), Tenant: tid(k), User: oid("user", same(k)), Methods: []string{"private-method"}, CreatedAt: at, ExpiresAt: clock().Add(time.Hour)}
+	case 13, 21:
+		s := session.Session{ID: sid(k), Tenant: tid(k), User: oid("user", k), Methods: []string{"private-method"}, CreatedAt: at, ExpiresAt: clock().Add(time.Hour)}
 		if bit("revoked") {
 			s = s.Revoke(clock(), "private-reason")
 		}
 		return tx.PutSession(s)
 	case 14:
-		return tx.PutRoleDefinition(rbac.RoleDefinition{
-			ID: rid(k), Tenant: tid(k), Name: fmt.Sprint("role", k), Type: rbac.CustomRole, Description: "private-role", AssignableScopes: []string{"/"},
-			Permissions: []rbac.Permission{{DataActions: []string{"Microsoft.ContainerService/managedClusters/pods/*"}}},
-		})
+		return tx.PutRoleDefinition(role(k))
 	case 15, 16:
 		return tx.PutAssignment(rbac.Assignment{
 			ID: aid(k), Tenant: tid(k), Scope: rapid.SampledFrom(scopes(k)).Draw(t, "scope"), RoleDefinitionID: rid(same(k)), PrincipalID: holder(k), Description: "private-assignment",
+		})
+	case 19:
+		g := resource.ManagementGroup{Tenant: tid(k), Name: management(k, 0), DisplayName: "private-group"}
+		if bit("the inner one") {
+			g.Name = management(k, 1)
+			g.Parent = rapid.SampledFrom([]string{"", management(k, 0)}).Draw(t, "parent")
+		}
+		return tx.PutManagementGroup(g)
+	case 20:
+		return tx.PutSubscription(resource.Subscription{
+			ID: sub(k), Tenant: tid(k), DisplayName: "private-subscription", State: "Enabled",
+			ManagementGroup: rapid.SampledFrom([]string{"", management(k, 0), management(k, 1)}).Draw(t, "above"),
 		})
 	case 17:
 		return tx.DeleteAssignment(aid(k))
@@ -249,7 +279,7 @@ func review(t *rapid.T) authzv1.SubjectAccessReviewSpec {
 		s.Extra["oid"] = authzv1.ExtraValue{oid(rapid.SampledFrom([]string{"user", "sp"}).Draw(t, "object"), n("oid")).String()}
 	case 1:
 		s.User = upn(k)
-		s.Extra["oid"], s.Extra["keyreeve.io/session"] = authzv1.ExtraValue{oid("user", k).String()}, authzv1.ExtraValue{sid(n("session")).String()}
+		s.Extra["oid"], s.Extra["keyreeve.io/session"] = authzv1.ExtraValue{oid("user", k).String()}, authzv1.ExtraValue{sid(rapid.SampledFrom([]int{k, k, n("session")}).Draw(t, "whose")).String()}
 	case 2:
 		s.Extra["authentication.kubernetes.io/credential-id"] = authzv1.ExtraValue{"X509SHA256=" + fingerprint(n("certificate"))}
 	}
@@ -325,7 +355,7 @@ func (f *followed) checkSecrets(n int) {
 		}
 		if k%2 != n%2 {
 			forbidden = append(forbidden, tid(k).String(), domain(k), upn(k), oid("user", k).String(), oid("group", k).String(), oid("sp", k).String(),
-				sid(k).String(), rid(k).String(), aid(k).String(), sub(k).String(), fingerprint(k))
+				management(k, 0), management(k, 1), sid(k).String(), rid(k).String(), aid(k).String(), sub(k).String(), fingerprint(k))
 		}
 	}
 	for _, s := range forbidden {
