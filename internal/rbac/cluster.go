@@ -92,8 +92,9 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	if q.clusterAdmin {
 		own = nil // no binding lets anybody be more than cluster admin
 	}
+	w := walk{facts: facts, principal: ask.Principal, sieve: clusterSieve(facts.Index(), &q, azure, own, rules.AdminGroups)}
 	var bound Way // by the cluster's own bindings, in case nothing else allows
-	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
+	for {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -124,6 +125,18 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	return out
 }
 
+// clusterSieve lets through groups that hold a grant where the request is, that a binding names, and admin groups.
+func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, admins []ident.ObjectID) (s sieve) {
+	if x == nil || azure && q.marks.deep {
+		return s
+	}
+	if s.index = x; azure {
+		s = sieveOf(x, &q.marks)
+	}
+	s.own, s.admins = own, admins
+	return s
+}
+
 // ExplainCluster decides like DecideCluster and names every way.
 func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterDecision, []Way) {
 	d := DecideCluster(ask, rules, facts)
@@ -139,7 +152,7 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break

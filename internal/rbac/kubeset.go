@@ -16,6 +16,7 @@ type ClusterRBAC struct {
 	bindings sharded[objectKey, *Binding]
 	names    sharded[nameKey, *subject]        // users, service accounts, and groups whose name is not an object id
 	ids      sharded[ident.ObjectID, *subject] // groups named by an object id
+	sifted   [shards]bloom                     // the ids of each part of ids, by their tags
 	follow   []*KubeRole                       // ClusterRoles that are aggregated
 	roleLen  int
 	bindLen  int
@@ -47,7 +48,7 @@ func NewClusterRBAC() *ClusterRBAC {
 		roles:    sharded[objectKey, *KubeRole]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
 		bindings: sharded[objectKey, *Binding]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
 		names:    sharded[nameKey, *subject]{hash: func(k nameKey) uint64 { return maphash.Comparable(seed, k) }},
-		// Object ids are random in their last bytes.
+		// Object ids are random in their last bytes. mayName knows this.
 		ids: sharded[ident.ObjectID, *subject]{hash: func(k ident.ObjectID) uint64 { return uint64(k[15]) }},
 	}
 }
@@ -106,7 +107,26 @@ func (c *ClusterRBAC) Edit() *Edit {
 }
 
 // Done returns the changed set.
-func (e *Edit) Done() *ClusterRBAC { return e.set }
+func (e *Edit) Done() *ClusterRBAC {
+	for i, mine := range e.ids.mine {
+		if !mine {
+			continue
+		}
+		part := e.set.ids.parts[i]
+		filter := bloom(nil)
+		if len(part) > 0 {
+			filter = newBloom(2 * len(part))
+		}
+		for id := range part {
+			filter.add(tagOf(id))
+		}
+		e.set.sifted[i] = filter
+	}
+	return e.set
+}
+
+// mayName reports whether some binding may name a group with a tag.
+func (c *ClusterRBAC) mayName(tag uint32) bool { return c.sifted[tag>>24%shards].may(tag) }
 
 // PutRole makes or replaces a role. The caller must not change it afterwards.
 func (e *Edit) PutRole(r *KubeRole) {

@@ -34,6 +34,9 @@ func hashBytes(h uint64, s string) uint64 {
 // bit is a hash's place in a mask.
 func bit(h uint64) uint64 { return 1 << ((h ^ h>>32) >> 8 & 63) }
 
+// segments counts the segments of a scope's key.
+func segments(key string) int { return strings.Count(key, "/") }
+
 // usual reports whether assignments are usually made at a scope of so many segments.
 func usual(segments int) bool {
 	return segments == 0 || segments == 2 || segments == 4 || segments >= 8 && segments%2 == 0
@@ -48,6 +51,7 @@ type marks struct {
 	// each is the hash of every scope from the root down, as far as there is room; deep is true when there was not.
 	each [12]uint64
 	n    int
+	odd  uint16 // which of them are not usual
 	deep bool
 }
 
@@ -103,6 +107,9 @@ func (m *marks) add(h uint64, usual bool) {
 		return
 	}
 	m.each[m.n] = h
+	if !usual {
+		m.odd |= 1 << m.n
+	}
 	m.n++
 }
 

@@ -122,22 +122,18 @@ func (w *World) applyUser(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if old, ok := w.principals[id]; ok {
-		delete(w.upns, nameKey{old.Tenant, directory.Fold(old.Name)})
-	}
 	if !put {
-		delete(w.principals, id)
+		w.setPrincipal(id, nil)
 		return nil
 	}
 	var u directory.User
 	if err := json.Unmarshal(e.Value, &u); err != nil {
 		return err
 	}
-	w.principals[id] = Principal{
+	w.setPrincipal(id, &Principal{
 		ID: id, Kind: User, Enabled: u.AccountEnabled, Tenant: u.Tenant, Name: u.UserPrincipalName,
 		DisplayName: u.DisplayName, ValidFrom: u.SessionsValidFrom,
-	}
-	w.upns[nameKey{u.Tenant, directory.Fold(u.UserPrincipalName)}] = id
+	})
 	return nil
 }
 
@@ -146,21 +142,21 @@ func (w *World) applyServicePrincipal(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if old, ok := w.principals[id]; ok {
+	if old := w.who(&id); old != nil {
 		delete(w.apps, appKey{old.Tenant, old.AppID})
 	}
 	if !put {
-		delete(w.principals, id)
+		w.setPrincipal(id, nil)
 		return nil
 	}
 	var p directory.ServicePrincipal
 	if err := json.Unmarshal(e.Value, &p); err != nil {
 		return err
 	}
-	w.principals[id] = Principal{
+	w.setPrincipal(id, &Principal{
 		ID: id, Kind: ServicePrincipal, Enabled: p.AccountEnabled, Tenant: p.Tenant, Name: id.String(),
 		DisplayName: p.DisplayName, AppID: p.AppID, ValidFrom: p.SessionsValidFrom,
-	}
+	})
 	w.apps[appKey{p.Tenant, p.AppID}] = id
 	return nil
 }
@@ -295,12 +291,11 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 func (w *World) assign(g *rbac.Grant) {
 	a := &g.Assignment
 	w.assignments[a.ID] = g
-	w.nodes.hold(a.PrincipalID, func(held *rbac.Grants) *rbac.Grants {
-		if g.Role == nil {
-			return held.Without(a.ID)
-		}
-		return held.With(g)
-	})
+	if g.Role == nil {
+		w.nodes.release(g)
+	} else {
+		w.nodes.hold(g)
+	}
 	if g.Role == nil || g.Role.Definition.Type != rbac.BuiltInRole {
 		if w.custom[a.RoleDefinitionID] == nil {
 			w.custom[a.RoleDefinitionID] = map[ident.RoleAssignmentID]struct{}{}
@@ -316,7 +311,7 @@ func (w *World) unassign(id ident.RoleAssignmentID) {
 		return
 	}
 	delete(w.assignments, id)
-	w.nodes.hold(g.Assignment.PrincipalID, func(held *rbac.Grants) *rbac.Grants { return held.Without(id) })
+	w.nodes.release(g)
 	if of := w.custom[g.Assignment.RoleDefinitionID]; of != nil {
 		if delete(of, id); len(of) == 0 {
 			delete(w.custom, g.Assignment.RoleDefinitionID)

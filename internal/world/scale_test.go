@@ -140,12 +140,7 @@ func BenchmarkDecideCluster(b *testing.B) {
 			rules[i] = w.ClusterRules(&k, own)
 		}
 		b.Run(s.name, func(b *testing.B) {
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				w.DecideCluster(&asks[i%many], &rules[i%many])
-				i++
-			}
+			loop(b, func(i int) { w.DecideCluster(&asks[i%many], &rules[i%many]) })
 			b.ReportMetric(weighs, "MiB")
 			b.ReportMetric(took.Seconds(), "build-s")
 		})

@@ -8,6 +8,7 @@ package world
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -59,15 +60,13 @@ type World struct {
 
 	tenants       map[ident.TenantID]directory.Tenant
 	domains       map[string]ident.TenantID
-	principals    map[ident.ObjectID]Principal
-	upns          map[nameKey]ident.ObjectID
+	upns          table // the numbers of users by tenant and name
 	apps          map[appKey]ident.ObjectID
 	applications  map[ident.ObjectID]directory.Application
 	appsByID      map[ident.ClientID]ident.ObjectID
 	appURIs       map[nameKey]ident.ObjectID
 	groups        map[ident.ObjectID]directory.Group
-	nodes         nodes // memberships, and assignments by holder
-	nobody        ident.ObjectID
+	nodes         nodes // principals, memberships, and assignments by holder
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	management    map[nameKey]resource.ManagementGroup // by lower-case name
@@ -99,14 +98,12 @@ func New() (*World, error) {
 	w := &World{
 		tenants:       map[ident.TenantID]directory.Tenant{},
 		domains:       map[string]ident.TenantID{},
-		principals:    map[ident.ObjectID]Principal{},
-		upns:          map[nameKey]ident.ObjectID{},
 		apps:          map[appKey]ident.ObjectID{},
 		applications:  map[ident.ObjectID]directory.Application{},
 		appsByID:      map[ident.ClientID]ident.ObjectID{},
 		appURIs:       map[nameKey]ident.ObjectID{},
 		groups:        map[ident.ObjectID]directory.Group{},
-		nodes:         nodes{numbers: map[ident.ObjectID]rbac.GroupRef{}},
+		nodes:         nodes{seed: maphash.MakeSeed()},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		management:    map[nameKey]resource.ManagementGroup{},
@@ -174,24 +171,32 @@ func (w *World) Tenants() []directory.Tenant {
 func (w *World) Principal(id ident.ObjectID) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[id]
-	return p, ok
+	if p := w.who(&id); p != nil {
+		return *p, true
+	}
+	return Principal{}, false
 }
 
 // UserByUPN returns a user of a tenant by user principal name, without case.
 func (w *World) UserByUPN(tenant ident.TenantID, upn string) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[w.upns[nameKey{tenant, directory.Fold(upn)}]]
-	return p, ok
+	if p := w.byUPN(tenant, directory.Fold(upn)); p != nil {
+		return *p, true
+	}
+	return Principal{}, false
 }
 
 // ServicePrincipalOf returns an application's service principal in a tenant.
 func (w *World) ServicePrincipalOf(tenant ident.TenantID, app ident.ClientID) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[w.apps[appKey{tenant, app}]]
-	return p, ok
+	if id, ok := w.apps[appKey{tenant, app}]; ok {
+		if p := w.who(&id); p != nil {
+			return *p, true
+		}
+	}
+	return Principal{}, false
 }
 
 // Application returns a registered application by its appId. First-party applications are not in the world.

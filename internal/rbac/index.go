@@ -1,0 +1,256 @@
+package rbac
+
+import "github.com/keyreeve/keyreeve/internal/ident"
+
+// Index is what a decision asks of a principal's groups before it looks at any of them: is the group there, is it in
+// another, does it hold anything at one of the request's scopes. Of twenty groups it leaves the few that can matter; the rest
+// of what is known of groups is spread over the memory and is not touched.
+//
+// It is kept by who keeps the Facts, and leaves out no group that matters. It may let one through that does not.
+type Index struct {
+	there, nested bitmap
+	tags          []uint32 // parts of the groups' ids
+	places        map[uint64]*holders
+	odd           int // how many of the places are not of the usual depth
+}
+
+// Number takes in the next number: references are numbered from 0.
+func (x *Index) Number(id ident.ObjectID) {
+	x.tags = append(x.tags, tagOf(id))
+	if len(x.tags) > 64*len(x.there) {
+		x.there, x.nested = append(x.there, 0), append(x.nested, 0)
+	}
+}
+
+// SetGroup notes whether a reference is a group that is there, SetNested whether it is in some group.
+func (x *Index) SetGroup(r GroupRef, is bool)  { x.there.set(r, is) }
+func (x *Index) SetNested(r GroupRef, is bool) { x.nested.set(r, is) }
+
+// IsGroup reports what SetGroup noted, and IsNested what SetNested did.
+func (x *Index) IsGroup(r GroupRef) bool  { return x.there.has(r) }
+func (x *Index) IsNested(r GroupRef) bool { return x.nested.has(r) }
+
+// Hold takes in that a reference holds a grant.
+func (x *Index) Hold(r GroupRef, g *Grant) {
+	p := x.places[g.hash]
+	if p == nil {
+		if x.places == nil {
+			x.places = map[uint64]*holders{}
+		}
+		p = &holders{odd: !usual(segments(g.key))}
+		x.places[g.hash] = p
+		if p.odd {
+			x.odd++
+		}
+	}
+	p.add(r)
+}
+
+// Release takes in that a reference does not hold a grant any more. rest is what it still holds.
+func (x *Index) Release(r GroupRef, g *Grant, rest *Grants) {
+	p := x.places[g.hash]
+	if p == nil || rest.at(g.hash) {
+		return
+	}
+	p.remove(r)
+	if p.n > 0 {
+		return
+	}
+	delete(x.places, g.hash)
+	if p.odd {
+		x.odd--
+	}
+}
+
+// bitmap is a set of references.
+type bitmap []uint64
+
+func (b bitmap) has(r GroupRef) bool {
+	i := int(r >> 6)
+	return i < len(b) && b[i]>>(r&63)&1 != 0
+}
+
+func (b bitmap) set(r GroupRef, is bool) {
+	if is {
+		b[r>>6] |= 1 << (r & 63)
+	} else {
+		b[r>>6] &^= 1 << (r & 63)
+	}
+}
+
+// holders are the references that hold something at one scope.
+type holders struct {
+	bits  bloom
+	slots []GroupRef // by hash, each plus one; a power of two, at most half full
+	n     int
+	stale int // how many have gone that bits still have
+	odd   bool
+}
+
+const leastSlots = 4
+
+func spread(v uint32) uint64 { return uint64(v) * 0x9e3779b97f4a7c15 }
+
+func (h *holders) slot(r GroupRef) int { return int(spread(uint32(r))>>40) & (len(h.slots) - 1) }
+
+// has reports whether a reference is among them.
+func (h *holders) has(r GroupRef) bool {
+	if !h.bits.may(uint32(r)) {
+		return false
+	}
+	for i := h.slot(r); ; i = (i + 1) & (len(h.slots) - 1) {
+		switch h.slots[i] {
+		case r + 1:
+			return true
+		case 0:
+			return false
+		}
+	}
+}
+
+func (h *holders) add(r GroupRef) {
+	if h.n > 0 && h.has(r) {
+		return
+	}
+	if 2*(h.n+1) > len(h.slots) {
+		h.grow()
+	}
+	h.put(r)
+	h.bits.add(uint32(r))
+	h.n++
+}
+
+func (h *holders) put(r GroupRef) {
+	i := h.slot(r)
+	for h.slots[i] != 0 {
+		i = (i + 1) & (len(h.slots) - 1)
+	}
+	h.slots[i] = r + 1
+}
+
+func (h *holders) grow() {
+	old := h.slots
+	h.slots = make([]GroupRef, max(leastSlots, 2*len(old)))
+	for _, s := range old {
+		if s != 0 {
+			h.put(s - 1)
+		}
+	}
+	h.refill()
+}
+
+// refill makes the filter anew.
+func (h *holders) refill() {
+	h.bits, h.stale = newBloom(len(h.slots)/2), 0
+	for _, s := range h.slots {
+		if s != 0 {
+			h.bits.add(uint32(s - 1))
+		}
+	}
+}
+
+// remove closes the gap that a reference leaves, so that what was put down after it is still found.
+func (h *holders) remove(r GroupRef) {
+	if h.n == 0 || !h.has(r) {
+		return
+	}
+	mask := len(h.slots) - 1
+	i := h.slot(r)
+	for h.slots[i] != r+1 {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; h.slots[j] != 0; j = (j + 1) & mask {
+		// What is at j may move to i unless its own place is after i.
+		if home := h.slot(h.slots[j] - 1); (j-home)&mask >= (j-i)&mask {
+			h.slots[i] = h.slots[j]
+			i = j
+		}
+	}
+	h.slots[i] = 0
+	h.n--
+	if h.stale++; h.stale > len(h.slots)/4 {
+		h.refill()
+	}
+}
+
+// bloom is a Bloom filter of one hash: it may have what was not added, and has all that was.
+type bloom []uint64
+
+// newBloom makes one that has room for n, with 8 to 16 bits for each.
+func newBloom(n int) bloom {
+	words := 1
+	for 4*words < n {
+		words *= 2
+	}
+	return make(bloom, words)
+}
+
+func (b bloom) may(v uint32) bool {
+	h := spread(v)
+	return len(b) > 0 && b[int(h>>32)&(len(b)-1)]>>(h>>58)&1 != 0
+}
+
+func (b bloom) add(v uint32) {
+	h := spread(v)
+	b[int(h>>32)&(len(b)-1)] |= 1 << (h >> 58)
+}
+
+// tagOf is a part of an id that tells most from each other: of ids that are random, and of ones that count up.
+func tagOf(id ident.ObjectID) uint32 {
+	return uint32(id[12]) | uint32(id[13])<<8 | uint32(id[14])<<16 | uint32(id[15])<<24
+}
+
+// sieve lets through the groups that can matter to one request. The zero sieve lets through all.
+type sieve struct {
+	index  *Index
+	places [len(marks{}.each)]*holders
+	n      int
+	own    *ClusterRBAC
+	admins []ident.ObjectID
+}
+
+// sieveOf makes the sieve of a request's scopes: none without an index, or when there are more scopes than are kept.
+func sieveOf(x *Index, m *marks) (s sieve) {
+	if x == nil || m.deep {
+		return s
+	}
+	s.index = x
+	for i := range m.n {
+		if m.odd>>i&1 != 0 && x.odd == 0 {
+			continue
+		}
+		if p := x.places[m.each[i]]; p != nil {
+			s.places[s.n] = p
+			s.n++
+		}
+	}
+	return s
+}
+
+// may reports whether a group can matter.
+func (s *sieve) may(r GroupRef) bool {
+	if s.index == nil {
+		return true
+	}
+	if !s.index.there.has(r) {
+		return false
+	}
+	for _, p := range s.places[:s.n] {
+		if p.has(r) {
+			return true
+		}
+	}
+	if s.own == nil && len(s.admins) == 0 {
+		return false
+	}
+	tag := s.index.tags[r]
+	if s.own != nil && s.own.mayName(tag) {
+		return true
+	}
+	for i := range s.admins {
+		if tagOf(s.admins[i]) == tag {
+			return true
+		}
+	}
+	return false
+}
