@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"slices"
-	"unique"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -34,10 +33,10 @@ type Grant struct {
 func NewGrant(a Assignment, r *Role) *Grant {
 	g := &Grant{
 		Assignment: Held{
-			ID: a.ID, Scope: shared(a.Scope), RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
+			ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType.shared(),
 			Tenant: a.Tenant, Condition: a.Condition,
 		},
-		Role: r, key: shared(scopeKey(a.Scope)),
+		Role: r, key: scopeKey(a.Scope),
 	}
 	g.hash = hashBytes(hashStart, g.key)
 	if a.Condition != "" || a.ConditionVersion != "" {
@@ -48,8 +47,15 @@ func NewGrant(a Assignment, r *Role) *Grant {
 	return g
 }
 
-// shared makes equal texts one: a million assignments are at some thousands of scopes.
-func shared(s string) string { return unique.Make(s).Value() }
+// shared is the same type as a constant, which takes no memory of its own.
+func (t PrincipalType) shared() PrincipalType {
+	for _, known := range []PrincipalType{PrincipalUser, PrincipalGroup, PrincipalServicePrincipal} {
+		if t == known {
+			return known
+		}
+	}
+	return t
+}
 
 // Regrant is the same assignment with its role as it is now; nil for a role that is not defined.
 func Regrant(g *Grant, r *Role) *Grant {

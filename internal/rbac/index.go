@@ -30,6 +30,18 @@ func (x *Index) SetNested(r GroupRef, is bool) { x.nested.set(r, is) }
 func (x *Index) IsGroup(r GroupRef) bool  { return x.there.has(r) }
 func (x *Index) IsNested(r GroupRef) bool { return x.nested.has(r) }
 
+// NewGrant is NewGrant for a grant that will be held: its texts are those of the others at its scope, for a million assignments
+// are at some thousands of scopes.
+func (x *Index) NewGrant(a Assignment, r *Role) *Grant {
+	g := NewGrant(a, r)
+	if p := x.places[g.hash]; p != nil && p.key == g.key {
+		if g.key = p.key; p.scope == g.Assignment.Scope {
+			g.Assignment.Scope = p.scope
+		}
+	}
+	return g
+}
+
 // Hold takes in that a reference holds a grant.
 func (x *Index) Hold(r GroupRef, g *Grant) {
 	p := x.places[g.hash]
@@ -37,7 +49,7 @@ func (x *Index) Hold(r GroupRef, g *Grant) {
 		if x.places == nil {
 			x.places = map[uint64]*holders{}
 		}
-		p = &holders{odd: !usual(segments(g.key))}
+		p = &holders{scope: g.Assignment.Scope, key: g.key, odd: !usual(segments(g.key))}
 		x.places[g.hash] = p
 		if p.odd {
 			x.odd++
@@ -85,6 +97,8 @@ type holders struct {
 	n     int
 	stale int // how many have gone that bits still have
 	odd   bool
+	// scope is as it was sent with the first of the grants there, key the form in which scopes are compared.
+	scope, key string
 }
 
 const leastSlots = 4

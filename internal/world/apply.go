@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -16,7 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/session"
 )
 
-// Apply applies a change: first a snapshot, then each change that follows the world's revision.
+// Apply applies a change: first a snapshot, in parts or whole, then each change that follows the world's revision.
 // A change that does not follow, or cannot be read, breaks the world: it stays broken until it is built anew.
 func (w *World) Apply(c feed.Change) error {
 	w.mu.Lock()
@@ -24,8 +25,8 @@ func (w *World) Apply(c feed.Change) error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if w.loaded && c.Revision != w.revision+1 {
-		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, w.revision)
+	if w.loaded && (c.Partial || c.Revision != w.revision+1) || w.loading && c.Revision != w.part {
+		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, max(w.revision, w.part))
 		return w.broken
 	}
 	for _, e := range c.Events {
@@ -34,7 +35,11 @@ func (w *World) Apply(c feed.Change) error {
 			return w.broken
 		}
 	}
-	w.loaded, w.revision, w.at = true, c.Revision, c.At
+	if c.Partial {
+		w.loading, w.part = true, c.Revision
+		return nil
+	}
+	w.loading, w.loaded, w.revision, w.at = false, true, c.Revision, c.At
 	return nil
 }
 
@@ -58,6 +63,8 @@ func (w *World) apply(e feed.Event) error {
 		return w.applyGroup(e, put)
 	case feed.Member:
 		return w.applyMember(e, put)
+	case feed.Memberships:
+		return w.applyMemberships(e, put)
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
 	case feed.Subscription:
@@ -126,7 +133,13 @@ func (w *World) applyUser(e feed.Event, put bool) error {
 		w.setPrincipal(id, nil)
 		return nil
 	}
-	var u directory.User
+	var u struct { // what decisions read of a directory.User
+		Tenant            ident.TenantID `json:"tenant"`
+		UserPrincipalName string         `json:"userPrincipalName"`
+		DisplayName       string         `json:"displayName"`
+		AccountEnabled    bool           `json:"accountEnabled"`
+		SessionsValidFrom time.Time      `json:"sessionsValidFrom"`
+	}
 	if err := json.Unmarshal(e.Value, &u); err != nil {
 		return err
 	}
@@ -218,6 +231,21 @@ func (w *World) applyMember(e feed.Event, put bool) error {
 	return nil
 }
 
+func (w *World) applyMemberships(e feed.Event, put bool) error {
+	member, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	if !put || w.loaded {
+		return fmt.Errorf("memberships outside a snapshot")
+	}
+	if w.groupIDs, err = e.Groups(w.groupIDs[:0]); err != nil {
+		return err
+	}
+	w.nodes.joinAll(w.groupIDs, member)
+	return nil
+}
+
 func (w *World) applyDirectoryRole(e feed.Event, put bool) error {
 	r, p, ok := strings.Cut(e.Key, "/")
 	if !ok {
@@ -275,7 +303,16 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		w.unassign(id)
 		return nil
 	}
-	var a rbac.Assignment
+	var a struct { // what decisions read of a rbac.Assignment
+		ID               ident.RoleAssignmentID `json:"id"`
+		Scope            string                 `json:"scope"`
+		RoleDefinitionID ident.RoleDefinitionID `json:"roleDefinitionId"`
+		PrincipalID      ident.ObjectID         `json:"principalId"`
+		PrincipalType    rbac.PrincipalType     `json:"principalType"`
+		Tenant           ident.TenantID         `json:"tenant"`
+		Condition        string                 `json:"condition"`
+		ConditionVersion string                 `json:"conditionVersion"`
+	}
 	if err := json.Unmarshal(e.Value, &a); err != nil {
 		return err
 	}
@@ -283,7 +320,10 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		return fmt.Errorf("value is of assignment %s", a.ID)
 	}
 	w.unassign(id)
-	w.assign(rbac.NewGrant(a, w.definitions[a.RoleDefinitionID]))
+	w.assign(w.nodes.index.NewGrant(rbac.Assignment{
+		ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
+		Tenant: a.Tenant, Condition: a.Condition, ConditionVersion: a.ConditionVersion,
+	}, w.definitions[a.RoleDefinitionID]))
 	return nil
 }
 

@@ -2,20 +2,30 @@ package world_test
 
 import (
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// threadTime is the processor time that the calling thread has used (getrusage(2)).
+// threadTime is the processor time that the calling thread has used, processTime that of the whole process.
 func threadTime(tb testing.TB) time.Duration {
 	tb.Helper()
-	const thread = 1 // RUSAGE_THREAD
-	var u syscall.Rusage
-	if err := syscall.Getrusage(thread, &u); err != nil {
+	return clock(tb, unix.CLOCK_THREAD_CPUTIME_ID)
+}
+
+func processTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	return clock(tb, unix.CLOCK_PROCESS_CPUTIME_ID)
+}
+
+func clock(tb testing.TB, id int32) time.Duration {
+	tb.Helper()
+	var t unix.Timespec
+	if err := unix.ClockGettime(id, &t); err != nil {
 		tb.Fatal(err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(t.Nano())
 }
 
 // loop runs a benchmark's body and reports, beside the time that went by, how much of it the processor worked for it: on a

@@ -127,6 +127,25 @@ func (n *nodes) join(group, member ident.ObjectID) {
 	}
 }
 
+// joinAll puts a member into groups.
+func (n *nodes) joinAll(groups []ident.ObjectID, member ident.ObjectID) {
+	r := n.number(member)
+	if len(n.at(r).in) > 0 || len(groups) == 0 {
+		for _, g := range groups {
+			n.join(g, member)
+		}
+		return
+	}
+	in := make([]rbac.GroupRef, len(groups))
+	for i := range groups {
+		in[i] = n.number(groups[i])
+	}
+	slices.Sort(in)
+	n.at(r).in = slices.Compact(in)
+	n.index.SetNested(r, true)
+	n.moved(r)
+}
+
 func (n *nodes) leave(group, member ident.ObjectID) {
 	r, in := n.search(&member)
 	g, known := n.search(&group)

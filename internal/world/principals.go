@@ -18,7 +18,13 @@ func (w *World) who(id *ident.ObjectID) *Principal {
 
 // setPrincipal puts down a user or service principal, or nil for one that is gone. The lock is held.
 func (w *World) setPrincipal(id ident.ObjectID, p *Principal) {
-	r := w.nodes.number(id)
+	r, known := w.nodes.search(&id)
+	if !known {
+		if p == nil {
+			return
+		}
+		r = w.nodes.number(id)
+	}
 	x := w.nodes.at(r)
 	if old := x.who; old != nil {
 		w.upns.remove(w.nameHash(old.Tenant, directory.Fold(old.Name)), uint32(r))

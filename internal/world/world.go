@@ -54,7 +54,10 @@ type World struct {
 	// loaded is set by the first change, the snapshot; the snapshot of an empty store is at revision 0 too.
 	loaded   bool
 	revision feed.Revision
-	at       time.Time
+	// loading is true while parts of a snapshot, which is at the revision part, are still to come.
+	loading bool
+	part    feed.Revision
+	at      time.Time
 	// broken is set when a change could not be applied: the world then no longer knows, and says so.
 	broken error
 
@@ -81,6 +84,8 @@ type World struct {
 	certificates map[string]pki.Issued
 	sessions     map[ident.SessionID]session.Session
 	keys         map[string]keyring.Public
+
+	groupIDs []ident.ObjectID // room for the groups of one member
 }
 
 type nameKey struct {
