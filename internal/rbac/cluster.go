@@ -92,7 +92,7 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	if q.clusterAdmin {
 		own = nil // no binding lets anybody be more than cluster admin
 	}
-	w := walk{facts: facts, principal: ask.Principal, sieve: clusterSieve(facts.Index(), &q, azure, own, rules.AdminGroups)}
+	w := walk{facts: facts, principal: ask.Principal, sieve: clusterSieve(facts.Index(), &q, azure, own, ask.Request.Namespace, rules.AdminGroups)}
 	var bound Way // by the cluster's own bindings, in case nothing else allows
 	for {
 		group, grants, ok := w.next()
@@ -126,14 +126,16 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 }
 
 // clusterSieve lets through groups that hold a grant where the request is, that a binding names, and admin groups.
-func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, admins []ident.ObjectID) (s sieve) {
+func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, namespace string, admins []ident.ObjectID) (s sieve) {
 	if x == nil || azure && q.marks.deep {
 		return s
 	}
 	if s.index = x; azure {
 		s = sieveOf(x, &q.marks)
 	}
-	s.own, s.admins = own, admins
+	if s.own, s.admins = own, admins; own != nil {
+		s.space = spaceOf(namespace)
+	}
 	return s
 }
 

@@ -220,6 +220,7 @@ type sieve struct {
 	places [len(marks{}.each)]*holders
 	n      int
 	own    *ClusterRBAC
+	space  uint32 // of the namespace, as own sifts
 	admins []ident.ObjectID
 }
 
@@ -258,7 +259,7 @@ func (s *sieve) may(r GroupRef) bool {
 		return false
 	}
 	tag := s.index.tags[r]
-	if s.own != nil && s.own.mayName(tag) {
+	if s.own != nil && s.own.mayName(tag, s.space) {
 		return true
 	}
 	for i := range s.admins {

@@ -16,7 +16,7 @@ type ClusterRBAC struct {
 	bindings sharded[objectKey, *Binding]
 	names    sharded[nameKey, *subject]        // users, service accounts, and groups whose name is not an object id
 	ids      sharded[ident.ObjectID, *subject] // groups named by an object id
-	sifted   [shards]bloom                     // the ids of each part of ids, by their tags
+	sifted   [shards]bloom                     // of each part of ids, the groups and namespaces, by their tags
 	follow   []*KubeRole                       // ClusterRoles that are aggregated
 	roleLen  int
 	bindLen  int
@@ -112,21 +112,41 @@ func (e *Edit) Done() *ClusterRBAC {
 		if !mine {
 			continue
 		}
-		part := e.set.ids.parts[i]
-		filter := bloom(nil)
-		if len(part) > 0 {
-			filter = newBloom(2 * len(part))
+		pairs := 0
+		for _, s := range e.set.ids.parts[i] {
+			pairs += 1 + len(s.namespaces)
 		}
-		for id := range part {
-			filter.add(tagOf(id))
+		filter := bloom(nil)
+		if pairs > 0 {
+			filter = newBloom(2 * pairs)
+		}
+		for id, s := range e.set.ids.parts[i] {
+			if len(s.cluster) > 0 {
+				filter.add(tagOf(id))
+			}
+			for ns := range s.namespaces {
+				filter.add(tagOf(id) ^ spaceOf(ns))
+			}
 		}
 		e.set.sifted[i] = filter
 	}
 	return e.set
 }
 
-// mayName reports whether some binding may name a group with a tag.
-func (c *ClusterRBAC) mayName(tag uint32) bool { return c.sifted[tag>>24%shards].may(tag) }
+// spaceOf tells a namespace from most others; no namespace is 0.
+func spaceOf(namespace string) uint32 {
+	if namespace == "" {
+		return 0
+	}
+	h := hashBytes(hashStart, namespace)
+	return uint32(h ^ h>>32) //nolint:gosec // cut on purpose
+}
+
+// mayName reports whether some binding may name a group with a tag, in the whole cluster or in a namespace.
+func (c *ClusterRBAC) mayName(tag, space uint32) bool {
+	filter := c.sifted[tag>>24%shards]
+	return filter.may(tag) || space != 0 && filter.may(tag^space)
+}
 
 // PutRole makes or replaces a role. The caller must not change it afterwards.
 func (e *Edit) PutRole(r *KubeRole) {
