@@ -215,7 +215,7 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 			return q, false
 		}
 		q.scope = append(append(buf.scope[:0], p.key...), req.Namespace...)
-		q.marks = p.marks.down(q.scope[p.length:])
+		q.marks.down(q.scope[p.length:])
 	}
 	q.raise(rules.Above)
 	if !req.NonResource {

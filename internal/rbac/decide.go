@@ -123,7 +123,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	var scopeBuf [stackScope]byte
 	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
 	q.own = lowerASCII(actionBuf[:0], req.Action)
-	q.marks = rootMarks().down(q.scope)
+	q.marks = rootMarks()
+	q.marks.down(q.scope)
 	q.raise(req.Above)
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
@@ -155,7 +156,7 @@ type query struct {
 func (q *query) raise(above []string) {
 	q.above = above
 	for _, key := range above {
-		q.marks.add(hashBytes(hashStart, key), true)
+		q.marks.add(hashScope(key), true)
 	}
 }
 

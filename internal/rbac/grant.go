@@ -38,7 +38,7 @@ func NewGrant(a Assignment, r *Role) *Grant {
 		},
 		Role: r, key: scopeKey(a.Scope),
 	}
-	g.hash = hashBytes(hashStart, g.key)
+	g.hash = hashScope(g.key)
 	if a.Condition != "" || a.ConditionVersion != "" {
 		c, err := ParseCondition(a.Condition)
 		g.condition, g.void = c, err != nil || a.ConditionVersion != ConditionVersion

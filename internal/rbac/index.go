@@ -10,7 +10,7 @@ import "github.com/keyreeve/keyreeve/internal/ident"
 type Index struct {
 	there, nested bitmap
 	tags          []uint32 // parts of the groups' ids
-	places        map[uint64]*holders
+	places        places
 	odd           int // how many of the places are not of the usual depth
 }
 
@@ -34,9 +34,9 @@ func (x *Index) IsNested(r GroupRef) bool { return x.nested.has(r) }
 // are at some thousands of scopes.
 func (x *Index) NewGrant(a Assignment, r *Role) *Grant {
 	g := NewGrant(a, r)
-	if p := x.places[g.hash]; p != nil && p.key == g.key {
-		if g.key = p.key; p.scope == g.Assignment.Scope {
-			g.Assignment.Scope = p.scope
+	if p := x.places.get(g.hash); p != nil && p.first.key == g.key {
+		if g.key = p.first.key; p.first.Assignment.Scope == g.Assignment.Scope {
+			g.Assignment.Scope = p.first.Assignment.Scope
 		}
 	}
 	return g
@@ -44,14 +44,11 @@ func (x *Index) NewGrant(a Assignment, r *Role) *Grant {
 
 // Hold takes in that a reference holds a grant.
 func (x *Index) Hold(r GroupRef, g *Grant) {
-	p := x.places[g.hash]
+	p := x.places.get(g.hash)
 	if p == nil {
-		if x.places == nil {
-			x.places = map[uint64]*holders{}
-		}
-		p = &holders{scope: g.Assignment.Scope, key: g.key, odd: !usual(segments(g.key))}
-		x.places[g.hash] = p
-		if p.odd {
+		p = &holders{first: g}
+		x.places.put(g.hash, p)
+		if p.odd() {
 			x.odd++
 		}
 	}
@@ -60,7 +57,7 @@ func (x *Index) Hold(r GroupRef, g *Grant) {
 
 // Release takes in that a reference does not hold a grant any more. rest is what it still holds.
 func (x *Index) Release(r GroupRef, g *Grant, rest *Grants) {
-	p := x.places[g.hash]
+	p := x.places.get(g.hash)
 	if p == nil || rest.at(g.hash) {
 		return
 	}
@@ -68,10 +65,69 @@ func (x *Index) Release(r GroupRef, g *Grant, rest *Grants) {
 	if p.n > 0 {
 		return
 	}
-	delete(x.places, g.hash)
-	if p.odd {
+	x.places.drop(g.hash)
+	if p.odd() {
 		x.odd--
 	}
+}
+
+// places finds the holders at a scope by its hash: one line of memory for each that is looked up, whether it is there or not.
+type places struct {
+	slots []placeSlot // a power of two, at most half full
+	n     int
+}
+
+type placeSlot struct {
+	hash uint64
+	at   *holders // nil for a free slot
+}
+
+func (p *places) home(hash uint64) int { return int(hash) & (len(p.slots) - 1) }
+
+// find returns the slot of a hash, or the free one where it belongs.
+func (p *places) find(hash uint64) int {
+	i := p.home(hash)
+	for p.slots[i].at != nil && p.slots[i].hash != hash {
+		i = (i + 1) & (len(p.slots) - 1)
+	}
+	return i
+}
+
+func (p *places) get(hash uint64) *holders {
+	if p.n == 0 {
+		return nil
+	}
+	return p.slots[p.find(hash)].at
+}
+
+// put puts down the holders of a hash that is not there.
+func (p *places) put(hash uint64, at *holders) {
+	if 2*(p.n+1) > len(p.slots) {
+		old := p.slots
+		p.slots = make([]placeSlot, max(leastSlots, 2*len(old)))
+		for _, s := range old {
+			if s.at != nil {
+				p.slots[p.find(s.hash)] = s
+			}
+		}
+	}
+	p.slots[p.find(hash)] = placeSlot{hash, at}
+	p.n++
+}
+
+// drop takes out a hash that is there, and closes the gap.
+func (p *places) drop(hash uint64) {
+	mask := len(p.slots) - 1
+	i := p.find(hash)
+	for j := (i + 1) & mask; p.slots[j].at != nil; j = (j + 1) & mask {
+		// What is at j may move to i unless its own place is after i.
+		if (j-p.home(p.slots[j].hash))&mask >= (j-i)&mask {
+			p.slots[i] = p.slots[j]
+			i = j
+		}
+	}
+	p.slots[i] = placeSlot{}
+	p.n--
 }
 
 // bitmap is a set of references.
@@ -90,18 +146,23 @@ func (b bitmap) set(r GroupRef, is bool) {
 	}
 }
 
-// holders are the references that hold something at one scope.
+// holders are the references that hold something at one scope. It fits into one line of a processor's cache.
 type holders struct {
-	bits  bloom
 	slots []GroupRef // by hash, each plus one; a power of two, at most half full
-	n     int
-	stale int // how many have gone that bits still have
-	odd   bool
-	// scope is as it was sent with the first of the grants there, key the form in which scopes are compared.
-	scope, key string
+	bits  bloom      // of what is in slots, when these are many
+	n     uint32
+	stale uint32 // how many have gone that bits still have
+	// first is the first grant at the scope, with whose texts others share theirs. It may be gone.
+	first *Grant
 }
 
-const leastSlots = 4
+// Slots of which no filter is made are in one line themselves.
+const (
+	leastSlots = 4
+	fewSlots   = 16
+)
+
+func (h *holders) odd() bool { return !usual(segments(h.first.key)) }
 
 func spread(v uint32) uint64 { return uint64(v) * 0x9e3779b97f4a7c15 }
 
@@ -109,7 +170,7 @@ func (h *holders) slot(r GroupRef) int { return int(spread(uint32(r))>>40) & (le
 
 // has reports whether a reference is among them.
 func (h *holders) has(r GroupRef) bool {
-	if !h.bits.may(uint32(r)) {
+	if h.n == 0 || len(h.slots) > fewSlots && !h.bits.may(uint32(r)) {
 		return false
 	}
 	for i := h.slot(r); ; i = (i + 1) & (len(h.slots) - 1) {
@@ -123,14 +184,16 @@ func (h *holders) has(r GroupRef) bool {
 }
 
 func (h *holders) add(r GroupRef) {
-	if h.n > 0 && h.has(r) {
+	if h.has(r) {
 		return
 	}
-	if 2*(h.n+1) > len(h.slots) {
+	if 2*(int(h.n)+1) > len(h.slots) {
 		h.grow()
 	}
 	h.put(r)
-	h.bits.add(uint32(r))
+	if h.bits != nil {
+		h.bits.add(uint32(r))
+	}
 	h.n++
 }
 
@@ -155,6 +218,9 @@ func (h *holders) grow() {
 
 // refill makes the filter anew.
 func (h *holders) refill() {
+	if len(h.slots) <= fewSlots {
+		return
+	}
 	h.bits, h.stale = newBloom(len(h.slots)/2), 0
 	for _, s := range h.slots {
 		if s != 0 {
@@ -165,7 +231,7 @@ func (h *holders) refill() {
 
 // remove closes the gap that a reference leaves, so that what was put down after it is still found.
 func (h *holders) remove(r GroupRef) {
-	if h.n == 0 || !h.has(r) {
+	if !h.has(r) {
 		return
 	}
 	mask := len(h.slots) - 1
@@ -182,7 +248,7 @@ func (h *holders) remove(r GroupRef) {
 	}
 	h.slots[i] = 0
 	h.n--
-	if h.stale++; h.stale > len(h.slots)/4 {
+	if h.stale++; int(h.stale) > len(h.slots)/4 {
 		h.refill()
 	}
 }
@@ -234,7 +300,7 @@ func sieveOf(x *Index, m *marks) (s sieve) {
 		if m.odd>>i&1 != 0 && x.odd == 0 {
 			continue
 		}
-		if p := x.places[m.each[i]]; p != nil {
+		if p := x.places.get(m.each[i]); p != nil {
 			s.places[s.n] = p
 			s.n++
 		}

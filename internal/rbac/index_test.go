@@ -24,13 +24,38 @@ func TestHoldersAgainstMap(t *testing.T) {
 				h.add(r)
 				want[r] = true
 			}
-			if h.n != len(want) {
+			if int(h.n) != len(want) {
 				t.Fatalf("counts %d, want %d", h.n, len(want))
 			}
 		}
 		for r := range GroupRef(most + 1) {
 			if h.has(r) != want[r] {
 				t.Fatalf("has %d: %t", r, h.has(r))
+			}
+		}
+	})
+}
+
+// TestPlacesAgainstMap puts and drops hashes that often meet.
+func TestPlacesAgainstMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p places
+		want := map[uint64]*holders{}
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			hash := rapid.Uint64Range(0, 60).Draw(t, "hash") * rapid.SampledFrom([]uint64{1, 1 << 20}).Draw(t, "spread")
+			if want[hash] != nil {
+				p.drop(hash)
+				delete(want, hash)
+			} else {
+				want[hash] = &holders{}
+				p.put(hash, want[hash])
+			}
+		}
+		for n := range uint64(61) {
+			for _, hash := range []uint64{n, n << 20} {
+				if p.get(hash) != want[hash] || p.n != len(want) {
+					t.Fatalf("%d: %p, want %p", hash, p.get(hash), want[hash])
+				}
 			}
 		}
 	})
@@ -69,20 +94,20 @@ func TestIndexForgets(t *testing.T) {
 		grants, held = append(grants, g), held.With(g)
 		x.Hold(0, g)
 	}
-	if x.odd != 1 || len(x.places) != 4 {
-		t.Fatalf("%d places, of which %d are odd", len(x.places), x.odd)
+	if x.odd != 1 || x.places.n != 4 {
+		t.Fatalf("%d places, of which %d are odd", x.places.n, x.odd)
 	}
 	held = held.Without(grants[1].Assignment.ID)
 	x.Release(0, grants[1], held)
-	if p := x.places[grants[2].hash]; p == nil || !p.has(0) {
+	if p := x.places.get(grants[2].hash); p == nil || !p.has(0) {
 		t.Error("the second grant at a scope is forgotten with the first")
 	}
 	for _, g := range grants {
 		held = held.Without(g.Assignment.ID)
 		x.Release(0, g, held)
 	}
-	if x.odd != 0 || len(x.places) != 0 {
-		t.Errorf("%d places left, of which %d are odd", len(x.places), x.odd)
+	if x.odd != 0 || x.places.n != 0 {
+		t.Errorf("%d places left, of which %d are odd", x.places.n, x.odd)
 	}
 }
 

@@ -138,7 +138,7 @@ func spaceOf(namespace string) uint32 {
 	if namespace == "" {
 		return 0
 	}
-	h := hashBytes(hashStart, namespace)
+	h := hashText(hashStart, namespace)
 	return uint32(h ^ h>>32) //nolint:gosec // cut on purpose
 }
 

@@ -28,20 +28,32 @@ func clock(tb testing.TB, id int32) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// loop runs a benchmark's body and reports, beside the time that went by, how much of it the processor worked for it: on a
-// machine that others share, only that says something.
+// loop runs a benchmark's body and reports, beside the time that went by, how much of it the processor worked for it, on the whole
+// and in the batch that others on the machine disturbed least.
 func loop(b *testing.B, body func(i int)) {
 	b.Helper()
 	b.ReportAllocs()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	i, before := 0, time.Duration(0)
+	const batch = 1 << 11
+	var all, best time.Duration
+	i, n, before := 0, 0, time.Duration(0)
 	for b.Loop() {
-		if i == 0 {
+		if n == 0 {
 			before = threadTime(b)
 		}
 		body(i)
 		i++
+		if n++; n == batch {
+			took := threadTime(b) - before
+			if all += took; best == 0 || took < best {
+				best = took
+			}
+			n = 0
+		}
 	}
-	b.ReportMetric(float64(threadTime(b)-before)/float64(i), "cpu-ns/op")
+	if i >= batch {
+		b.ReportMetric(float64(all)/float64(i-n), "cpu-ns/op")
+		b.ReportMetric(float64(best)/batch, "best-ns/op")
+	}
 }
