@@ -133,8 +133,8 @@ func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, namespace st
 	if s.index = x; azure {
 		s = sieveOf(x, &q.marks)
 	}
-	if s.own, s.admins = own, admins; own != nil {
-		s.space = spaceOf(namespace)
+	if s.admins = admins; own != nil && own.byID > 0 {
+		s.own, s.space = own, spaceOf(namespace)
 	}
 	return s
 }

@@ -166,14 +166,14 @@ func (h *holders) odd() bool { return !usual(segments(h.first.key)) }
 
 func spread(v uint32) uint64 { return uint64(v) * 0x9e3779b97f4a7c15 }
 
-func (h *holders) slot(r GroupRef) int { return int(spread(uint32(r))>>40) & (len(h.slots) - 1) }
+func (h *holders) slot(hash uint64) int { return int(hash>>40) & (len(h.slots) - 1) }
 
-// has reports whether a reference is among them.
-func (h *holders) has(r GroupRef) bool {
-	if h.n == 0 || len(h.slots) > fewSlots && !h.bits.may(uint32(r)) {
+// has reports whether a reference, whose hash is given, is among them.
+func (h *holders) has(r GroupRef, hash uint64) bool {
+	if h.n == 0 || len(h.slots) > fewSlots && !h.bits.has(hash) {
 		return false
 	}
-	for i := h.slot(r); ; i = (i + 1) & (len(h.slots) - 1) {
+	for i := h.slot(hash); ; i = (i + 1) & (len(h.slots) - 1) {
 		switch h.slots[i] {
 		case r + 1:
 			return true
@@ -184,7 +184,7 @@ func (h *holders) has(r GroupRef) bool {
 }
 
 func (h *holders) add(r GroupRef) {
-	if h.has(r) {
+	if h.has(r, spread(uint32(r))) {
 		return
 	}
 	if 2*(int(h.n)+1) > len(h.slots) {
@@ -198,7 +198,7 @@ func (h *holders) add(r GroupRef) {
 }
 
 func (h *holders) put(r GroupRef) {
-	i := h.slot(r)
+	i := h.slot(spread(uint32(r)))
 	for h.slots[i] != 0 {
 		i = (i + 1) & (len(h.slots) - 1)
 	}
@@ -231,17 +231,17 @@ func (h *holders) refill() {
 
 // remove closes the gap that a reference leaves, so that what was put down after it is still found.
 func (h *holders) remove(r GroupRef) {
-	if !h.has(r) {
+	if !h.has(r, spread(uint32(r))) {
 		return
 	}
 	mask := len(h.slots) - 1
-	i := h.slot(r)
+	i := h.slot(spread(uint32(r)))
 	for h.slots[i] != r+1 {
 		i = (i + 1) & mask
 	}
 	for j := (i + 1) & mask; h.slots[j] != 0; j = (j + 1) & mask {
 		// What is at j may move to i unless its own place is after i.
-		if home := h.slot(h.slots[j] - 1); (j-home)&mask >= (j-i)&mask {
+		if home := h.slot(spread(uint32(h.slots[j] - 1))); (j-home)&mask >= (j-i)&mask {
 			h.slots[i] = h.slots[j]
 			i = j
 		}
@@ -265,10 +265,9 @@ func newBloom(n int) bloom {
 	return make(bloom, words)
 }
 
-func (b bloom) may(v uint32) bool {
-	h := spread(v)
-	return len(b) > 0 && b[int(h>>32)&(len(b)-1)]>>(h>>58)&1 != 0
-}
+func (b bloom) may(v uint32) bool { return len(b) > 0 && b.has(spread(v)) }
+
+func (b bloom) has(hash uint64) bool { return b[int(hash>>32)&(len(b)-1)]>>(hash>>58)&1 != 0 }
 
 func (b bloom) add(v uint32) {
 	h := spread(v)
@@ -313,11 +312,9 @@ func (s *sieve) may(r GroupRef) bool {
 	if s.index == nil {
 		return true
 	}
-	if !s.index.there.has(r) {
-		return false
-	}
+	hash := spread(uint32(r))
 	for _, p := range s.places[:s.n] {
-		if p.has(r) {
+		if p.has(r, hash) {
 			return true
 		}
 	}

@@ -29,8 +29,8 @@ func TestHoldersAgainstMap(t *testing.T) {
 			}
 		}
 		for r := range GroupRef(most + 1) {
-			if h.has(r) != want[r] {
-				t.Fatalf("has %d: %t", r, h.has(r))
+			if h.has(r, spread(uint32(r))) != want[r] {
+				t.Fatalf("has %d: %t", r, h.has(r, spread(uint32(r))))
 			}
 		}
 	})
@@ -99,7 +99,7 @@ func TestIndexForgets(t *testing.T) {
 	}
 	held = held.Without(grants[1].Assignment.ID)
 	x.Release(0, grants[1], held)
-	if p := x.places.get(grants[2].hash); p == nil || !p.has(0) {
+	if p := x.places.get(grants[2].hash); p == nil || !p.has(0, spread(0)) {
 		t.Error("the second grant at a scope is forgotten with the first")
 	}
 	for _, g := range grants {

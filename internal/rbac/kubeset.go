@@ -17,6 +17,7 @@ type ClusterRBAC struct {
 	names    sharded[nameKey, *subject]        // users, service accounts, and groups whose name is not an object id
 	ids      sharded[ident.ObjectID, *subject] // groups named by an object id
 	sifted   [shards]bloom                     // of each part of ids, the groups and namespaces, by their tags
+	byID     int                               // how many groups ids has
 	follow   []*KubeRole                       // ClusterRoles that are aggregated
 	roleLen  int
 	bindLen  int
@@ -47,7 +48,7 @@ func NewClusterRBAC() *ClusterRBAC {
 	return &ClusterRBAC{
 		roles:    sharded[objectKey, *KubeRole]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
 		bindings: sharded[objectKey, *Binding]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
-		names:    sharded[nameKey, *subject]{hash: func(k nameKey) uint64 { return maphash.Comparable(seed, k) }},
+		names:    sharded[nameKey, *subject]{hash: func(k nameKey) uint64 { return hashText(uint64(k.kind), k.name) }},
 		// Object ids are random in their last bytes. mayName knows this.
 		ids: sharded[ident.ObjectID, *subject]{hash: func(k ident.ObjectID) uint64 { return uint64(k[15]) }},
 	}
@@ -129,6 +130,10 @@ func (e *Edit) Done() *ClusterRBAC {
 			}
 		}
 		e.set.sifted[i] = filter
+	}
+	e.set.byID = 0
+	for _, part := range e.set.ids.parts {
+		e.set.byID += len(part)
 	}
 	return e.set
 }

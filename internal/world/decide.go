@@ -38,8 +38,8 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	req.Above = nil
-	if p := w.who(&req.Principal); p != nil {
-		req.Above = w.keysAbove(p.Tenant, req.Scope)
+	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
+		req.Above = w.keysAbove(n, req.Scope)
 	}
 	return rbac.Decide(req, (*facts)(w))
 }
@@ -88,7 +88,7 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
-	r.Above = w.above[c.Subscription]
+	r.Above = w.above[c.Subscription].keys
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())

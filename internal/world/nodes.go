@@ -32,14 +32,16 @@ type node struct {
 	grants *rbac.Grants
 	// in are the groups that it is directly in, sorted by number, also ones that are not there.
 	in []rbac.GroupRef
-	// who is the user or service principal; nil for what is none.
-	who *Principal
+	// who is the user or service principal; nil for what is none. home is the tenant that it is of, as World.homes numbers them.
+	who  *Principal
+	home uint32
 }
 
 // closure is every group above a group, without itself.
 type closure struct {
 	epoch uint64
 	refs  []rbac.GroupRef
+	room  [4]rbac.GroupRef // of refs, when they are few
 }
 
 const chunk = 1 << 12
@@ -69,8 +71,8 @@ func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
 }
 
 // find returns an object's node, or nil.
-func (n *nodes) find(id ident.ObjectID) *node {
-	if r, ok := n.search(&id); ok {
+func (n *nodes) find(id *ident.ObjectID) *node {
+	if r, ok := n.search(id); ok {
 		return n.at(r)
 	}
 	return nil
@@ -184,7 +186,8 @@ func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 	}
 	seen := map[rbac.GroupRef]struct{}{r: {}}
 	todo := []rbac.GroupRef{r}
-	var out []rbac.GroupRef
+	c := &closure{epoch: n.epoch}
+	out := c.room[:0]
 	for len(todo) > 0 {
 		last := len(todo) - 1
 		at := todo[last]
@@ -200,13 +203,14 @@ func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 			}
 		}
 	}
-	kept.Store(&closure{epoch: n.epoch, refs: out})
+	c.refs = out
+	kept.Store(c)
 	return out
 }
 
 // groupsOf returns every group that an object is in, without itself, sorted by id.
 func (n *nodes) groupsOf(id ident.ObjectID) []ident.ObjectID {
-	x := n.find(id)
+	x := n.find(&id)
 	if x == nil || len(x.in) == 0 {
 		return nil
 	}

@@ -29,10 +29,23 @@ func (w *World) setPrincipal(id ident.ObjectID, p *Principal) {
 	if old := x.who; old != nil {
 		w.upns.remove(w.nameHash(old.Tenant, directory.Fold(old.Name)), uint32(r))
 	}
-	x.who = p
+	x.who, x.home = p, 0
+	if p != nil {
+		x.home = w.homeOf(p.Tenant)
+	}
 	if p != nil && p.Kind == User {
 		w.upns.insert(w.nameHash(p.Tenant, directory.Fold(p.Name)), uint32(r))
 	}
+}
+
+// homeOf numbers a tenant, from 1.
+func (w *World) homeOf(t ident.TenantID) uint32 {
+	n, ok := w.homes[t]
+	if !ok {
+		n = uint32(len(w.homes) + 1) //nolint:gosec // one for each tenant
+		w.homes[t] = n
+	}
+	return n
 }
 
 // byUPN returns the user of a tenant with a folded user principal name, or nil. The lock is held.

@@ -73,7 +73,8 @@ type World struct {
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	management    map[nameKey]resource.ManagementGroup // by lower-case name
-	above         map[ident.SubscriptionID][]string    // the management groups above a subscription, as rbac compares scopes
+	above         map[ident.SubscriptionID]ladder
+	homes         map[ident.TenantID]uint32 // numbers tenants, from 1
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
 	// custom are the assignments of roles that may change.
@@ -112,7 +113,8 @@ func New() (*World, error) {
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		management:    map[nameKey]resource.ManagementGroup{},
-		above:         map[ident.SubscriptionID][]string{},
+		above:         map[ident.SubscriptionID]ladder{},
+		homes:         map[ident.TenantID]uint32{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
 		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},
@@ -261,7 +263,7 @@ func (w *World) IsMember(id, group ident.ObjectID) bool {
 func (w *World) GrantsOf(id ident.ObjectID) []*rbac.Grant {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if n := w.nodes.find(id); n != nil {
+	if n := w.nodes.find(&id); n != nil {
 		return n.grants.List()
 	}
 	return nil
