@@ -166,6 +166,7 @@ func (a *attribution) one(e feed.Event) (attributed, error) {
 		return a.assignmentEvent(e)
 	case feed.Member:
 		return a.memberEvent(e)
+	case feed.Memberships: // see add
 	case feed.Subscription:
 		return a.subscriptionEvent(e)
 	case feed.ManagementGroup:

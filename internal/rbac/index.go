@@ -22,12 +22,16 @@ func (x *Index) Number(id ident.ObjectID) {
 	}
 }
 
-// SetGroup notes whether a reference is a group that is there, SetNested whether it is in some group.
-func (x *Index) SetGroup(r GroupRef, is bool)  { x.there.set(r, is) }
+// SetGroup notes whether a reference is a group that is there.
+func (x *Index) SetGroup(r GroupRef, is bool) { x.there.set(r, is) }
+
+// SetNested notes whether a reference is in some group.
 func (x *Index) SetNested(r GroupRef, is bool) { x.nested.set(r, is) }
 
-// IsGroup reports what SetGroup noted, and IsNested what SetNested did.
-func (x *Index) IsGroup(r GroupRef) bool  { return x.there.has(r) }
+// IsGroup reports what SetGroup noted.
+func (x *Index) IsGroup(r GroupRef) bool { return x.there.has(r) }
+
+// IsNested reports what SetNested noted.
 func (x *Index) IsNested(r GroupRef) bool { return x.nested.has(r) }
 
 // NewGrant is NewGrant for a grant that will be held: its texts are those of the others at its scope, for a million assignments

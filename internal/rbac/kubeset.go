@@ -144,7 +144,7 @@ func spaceOf(namespace string) uint32 {
 		return 0
 	}
 	h := hashText(hashStart, namespace)
-	return uint32(h ^ h>>32) //nolint:gosec // cut on purpose
+	return uint32(h ^ h>>32)
 }
 
 // mayName reports whether some binding may name a group with a tag, in the whole cluster or in a namespace.

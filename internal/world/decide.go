@@ -102,7 +102,7 @@ func (w *World) Principals(tenant ident.TenantID) []ident.ObjectID {
 	defer w.mu.RUnlock()
 	var out []ident.ObjectID
 	for r := range w.nodes.length {
-		if n := w.nodes.at(rbac.GroupRef(r)); n.who != nil && n.who.Tenant == tenant { //nolint:gosec // fewer than 2³² are numbered
+		if n := w.nodes.at(rbac.GroupRef(r)); n.who != nil && n.who.Tenant == tenant {
 			out = append(out, n.id)
 		}
 	}

@@ -42,7 +42,7 @@ func (w *World) setPrincipal(id ident.ObjectID, p *Principal) {
 func (w *World) homeOf(t ident.TenantID) uint32 {
 	n, ok := w.homes[t]
 	if !ok {
-		n = uint32(len(w.homes) + 1) //nolint:gosec // one for each tenant
+		n = uint32(len(w.homes) + 1)
 		w.homes[t] = n
 	}
 	return n

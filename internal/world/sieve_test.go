@@ -34,7 +34,7 @@ func (o *obvious) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	o.groups = o.w.GroupsOf(id)
 	refs := make([]rbac.GroupRef, len(o.groups))
 	for i := range refs {
-		refs[i] = rbac.GroupRef(i) //nolint:gosec // a handful
+		refs[i] = rbac.GroupRef(i)
 	}
 	return held(o.w.GrantsOf(id)), refs
 }
@@ -54,7 +54,8 @@ func drawOwn(t *rapid.T) *rbac.ClusterRBAC {
 	subjects := func() []rbac.Subject {
 		n := rapid.IntRange(0, few-1).Draw(t, "subject")
 		return []rbac.Subject{rapid.SampledFrom([]rbac.Subject{
-			{Kind: rbac.KindGroup, Name: oid("group", n).String()}, {Kind: rbac.KindGroup, Name: strings.ToUpper(oid("group", n).String())},
+			{Kind: rbac.KindGroup, Name: oid("group", n).String()},
+			{Kind: rbac.KindGroup, Name: strings.ToUpper(oid("group", n).String())},
 			{Kind: rbac.KindUser, Name: fmt.Sprintf("name%d@x", n)},
 		}).Draw(t, "kind of subject")}
 	}
