@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -90,20 +91,12 @@ func newCorpus(n int) *corpus {
 
 // slow answers a question by the meaning of the words, for the engines to be held against.
 func (c *corpus) slow(q question) bool {
-	has := func(list []string, s string) bool {
-		for _, x := range list {
-			if x == s {
-				return true
-			}
-		}
-		return false
-	}
 	for _, b := range c.bindings {
-		if b.namespace != "" && b.namespace != q.namespace || !has(c.members[q.user], b.group) {
+		if b.namespace != "" && b.namespace != q.namespace || !slices.Contains(c.members[q.user], b.group) {
 			continue
 		}
 		for _, r := range roles() {
-			if r.name == b.role && has(r.verbs, q.verb) && has(r.kinds, q.kind) {
+			if r.name == b.role && slices.Contains(r.verbs, q.verb) && slices.Contains(r.kinds, q.kind) {
 				return true
 			}
 		}
