@@ -33,22 +33,6 @@ func (tx *Tx) Password(user ident.ObjectID) (string, error) {
 	return texts[0], nil
 }
 
-// PutClientSecret makes or replaces a client secret's record.
-func (tx *Tx) PutClientSecret(s proof.ClientSecret) error {
-	return tx.put(feed.Private, "", s,
-		`INSERT INTO client_secrets (doc, id, app_id) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, app_id = excluded.app_id`, s.ID, s.AppID)
-}
-
-// DeleteClientSecret removes a client secret.
-func (tx *Tx) DeleteClientSecret(id ident.CredentialID) error {
-	return tx.remove(feed.Private, id.String(), `DELETE FROM client_secrets WHERE id = $1`, id)
-}
-
-// ClientSecrets returns the secrets of an application.
-func (tx *Tx) ClientSecrets(app ident.ClientID) ([]proof.ClientSecret, error) {
-	return all[proof.ClientSecret](tx, "client secret", `SELECT doc FROM client_secrets WHERE app_id = $1 ORDER BY id`, app)
-}
-
 // PutAttempts keeps the wrong passwords in a row of an account; account is a hash of tenant and name.
 func (tx *Tx) PutAttempts(account string, a proof.Attempts) error {
 	return tx.put(feed.Private, "", a,

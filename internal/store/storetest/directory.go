@@ -26,7 +26,6 @@ func directoryCases() []methodCase {
 		{"groups", "PutGroup Group Groups DeleteGroup", groups},
 		{"members", "AddMember RemoveMember Members MemberOf MembersBelow", members},
 		{"what a deleted principal leaves", "DeleteUser DeleteGroup DeleteServicePrincipal", deletedPrincipals},
-		{"applications", "PutApplication ApplicationByAppID ApplicationByURI", applications},
 		{"service principals", "PutServicePrincipal ServicePrincipal ServicePrincipalByAppID DeleteServicePrincipal", servicePrincipals},
 		{"directory roles", "GrantDirectoryRole RevokeDirectoryRole DirectoryRoles DirectoryRoleHolders", directoryRoles},
 		{"an id that names nothing", "PutUser", zeroID},
@@ -406,37 +405,6 @@ func deletedPrincipals(t *testing.T, b *bench) {
 	if rev != head {
 		t.Errorf("revision %d was taken for nothing", rev)
 	}
-}
-
-func applications(t *testing.T, b *bench) {
-	a := directory.Application{
-		ID: oid("app"), AppID: ident.Derive[ident.ClientID]("storetest", "app"), Tenant: b.tenant, DisplayName: "App",
-		IdentifierURIs: []string{"api://App", "api://APP", "https://app.test"}, RedirectURIs: []string{"http://localhost"}, Public: true, CreatedAt: zoned(),
-	}
-	changed := a
-	changed.IdentifierURIs, changed.AppID = []string{"api://changed"}, ident.Derive[ident.ClientID]("storetest", "changed")
-	byURI := func(uri string) func(*store.Tx) (directory.Application, error) {
-		return func(tx *store.Tx) (directory.Application, error) { return tx.ApplicationByURI(b.tenant, uri) }
-	}
-	byID := func(id ident.ClientID) func(*store.Tx) (directory.Application, error) {
-		return func(tx *store.Tx) (directory.Application, error) { return tx.ApplicationByAppID(id) }
-	}
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(a) })
-	has(b, byID(a.AppID), a)
-	has(b, byURI("API://app"), a)
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(changed) })
-	lacks(b, byID(a.AppID))
-	lacks(b, byURI("api://app"))
-	has(b, byID(changed.AppID), changed)
-	has(b, byURI("api://changed"), changed)
-	other := a
-	other.ID = oid("second")
-	other.IdentifierURIs = []string{"api://new", "api://CHANGED"}
-	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutApplication(other) })
-	other.IdentifierURIs, other.AppID = nil, changed.AppID
-	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutApplication(other) })
-	other.AppID, other.IdentifierURIs, other.Tenant = a.AppID, changed.IdentifierURIs, b.other()
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(other) }) // the URI is another tenant's
 }
 
 func servicePrincipals(t *testing.T, b *bench) {
