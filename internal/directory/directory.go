@@ -6,7 +6,10 @@
 //	application.go  applications: redirect URIs by platform, what they offer (scopes, app roles) and what they ask for
 //	consent.go      what was granted: PermissionGrant (delegated), AppRoleAssignment (application permissions and roles of people)
 //	firstparty.go   the applications that every tenant has
+//	permissions.go  the permissions of Microsoft Graph
+//	roles.go        directory roles
 //	access.go       who may do what
+//	deleted.go      what was deleted and may be restored
 //
 // What an application proves itself with is in proof: ClientSecret, ClientKey (certificates), FederatedCredential. Owners
 // and memberships are relations of the store.
@@ -29,6 +32,8 @@ type Tenant struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// PasswordGrantClients are the applications that may use the resource owner password grant.
 	PasswordGrantClients []ident.ClientID `json:"passwordGrantClients,omitempty"`
+	// Members takes away what members may do without a role (authorizationPolicy).
+	Members MemberDefaults `json:"members,omitzero"`
 }
 
 // User is a person. Secrets are kept apart, as credentials.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -128,7 +129,8 @@ func (tx *Tx) DeleteDeviceCode(hash string) error {
 	return tx.remove(feed.Private, "", `DELETE FROM device_codes WHERE code = $1`, hash)
 }
 
-// DeleteExpired removes sessions, refresh tokens, device codes and certificate records that ended before a time, and
+// DeleteExpired removes sessions, refresh tokens, device codes and certificate records that ended before a time, what was
+// deleted so long before that it cannot be restored, and
 // returns how many rows went. Sessions are kept for a day longer, so that a late token meets a clear answer.
 func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 	var total int64
@@ -145,6 +147,10 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 	}
 	n, err := tx.exec(`DELETE FROM sign_in_attempts WHERE last < $1`, stamp(before.Add(-proof.ForgetAfter)))
 	if err != nil {
+		return total, err
+	}
+	total += n
+	if n, err = tx.purgeDeleted(before.Add(-directory.RestorableFor)); err != nil {
 		return total, err
 	}
 	total += n

@@ -18,6 +18,7 @@ func applicationCases() []methodCase {
 		{"federated credentials", "PutFederatedCredential FederatedCredentials FederatedCredentialsOf DeleteFederatedCredential", federatedCredentials},
 		{"consent", "PutPermissionGrant PermissionGrant PermissionGrants PermissionGrantsOf PermissionGrantsBy DeletePermissionGrant", permissionGrants},
 		{"app roles", "PutAppRoleAssignment AppRoleAssignment AppRoleAssignments AppRolesAssignedTo DeleteAppRoleAssignment", appRoleAssignments},
+		{"deleted objects", "PutDeleted Deleted DropDeleted DeletedObjects", deletedObjects},
 		{"owners", "AddOwner RemoveOwner Owners OwnedBy Owns", owners},
 	}
 }
@@ -243,4 +244,42 @@ func owners(_ *testing.T, b *bench) {
 		return firstError(tx.PutGroup(b.aGroup("g")), tx.AddOwner(oid("g"), oid("b")), tx.DeleteGroup(oid("g")))
 	})
 	has(b, owns("b", "g"), false)
+}
+
+func deletedObjects(_ *testing.T, b *bench) {
+	deleted := func(name string, kind directory.Kind) directory.Deleted {
+		d := directory.Deleted{ID: oid(name), Tenant: b.tenant, Kind: kind, DeletedAt: zoned(), MemberOf: []ident.ObjectID{oid("g")}}
+		switch kind {
+		case directory.KindUser:
+			u := b.aUser(name)
+			d.User, d.PasswordHash = &u, "hash"
+		case directory.KindGroup:
+			g := b.aGroup(name)
+			d.Group = &g
+		case directory.KindApplication, directory.KindServicePrincipal:
+		}
+		return d
+	}
+	u, v, g := deleted("u", directory.KindUser), deleted("V", directory.KindUser), deleted("g", directory.KindGroup)
+	get := func(tx *store.Tx) (directory.Deleted, error) { return tx.Deleted(u.ID) }
+	life(b, u, u, (*store.Tx).PutDeleted, get, func(tx *store.Tx) error { return tx.DropDeleted(u.ID) })
+	rev := b.update(func(tx *store.Tx) error {
+		return firstError(tx.PutDeleted(u), tx.PutDeleted(v), tx.PutDeleted(g), tx.PutClientSecret(proof.ClientSecret{ID: credID("s"), Owner: v.ID, AppID: clientID("a")}))
+	})
+	b.told(rev, "put private ")
+	list := func(after store.NameCursor) func(tx *store.Tx) ([]directory.Deleted, error) {
+		return func(tx *store.Tx) ([]directory.Deleted, error) {
+			return tx.DeletedObjects(directory.KindUser, store.NameQuery{Tenant: b.tenant, Limit: 5, After: after})
+		}
+	}
+	has(b, list(store.NameCursor{}), []directory.Deleted{u, v})
+	has(b, list(store.DeletedCursor(u)), []directory.Deleted{v})
+	lacks(b, func(tx *store.Tx) (directory.User, error) { return tx.User(u.ID) })
+	// They go for good after a while, with what they could have proved themselves with.
+	end := zoned().Add(directory.RestorableFor)
+	b.update(func(tx *store.Tx) error { _, err := tx.DeleteExpired(end); return err })
+	has(b, list(store.NameCursor{}), []directory.Deleted{u, v})
+	b.update(func(tx *store.Tx) error { _, err := tx.DeleteExpired(end.Add(1)); return err })
+	has(b, list(store.NameCursor{}), nil)
+	has(b, func(tx *store.Tx) ([]proof.ClientSecret, error) { return tx.ClientSecretsOf(v.ID) }, nil)
 }
