@@ -78,6 +78,9 @@ func (s *step) check() error {
 	if first, _, _ := cutSegment(s.URL); strings.HasPrefix(first, "$batch") {
 		return bad("is a batch itself")
 	}
+	if isNull(s.Body) {
+		s.Body = nil
+	}
 	if len(s.Body) > maxBody {
 		return bad("has a body that is too large")
 	}
@@ -153,11 +156,7 @@ func (rq *request) step(s step) *memory {
 		rq.h.writeError(m, rq.r, fault.New(fault.Invalid, "BadRequest", "The request URI is not valid."))
 		return m
 	}
-	body := []byte(s.Body)
-	if isNull(body) {
-		body = nil
-	}
-	r := (&http.Request{Method: s.Method, URL: u, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Host: rq.r.Host, RemoteAddr: rq.r.RemoteAddr}).WithContext(rq.r.Context())
+	r := (&http.Request{Method: s.Method, URL: u, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(s.Body)), Host: rq.r.Host, RemoteAddr: rq.r.RemoteAddr}).WithContext(rq.r.Context())
 	for k, v := range s.Headers {
 		if !strings.EqualFold(k, "Authorization") { // a batch has one caller
 			r.Header.Set(k, v)
