@@ -75,7 +75,7 @@ func (s *step) check() error {
 		return bad("needs a relative URL")
 	}
 	s.URL = "/" + strings.TrimPrefix(s.URL, "/")
-	if first, _, _ := cutSegment(s.URL); strings.HasPrefix(first, "$batch") {
+	if strings.HasPrefix(firstSegment(s.URL), "$batch") {
 		return bad("is a batch itself")
 	}
 	if isNull(s.Body) {
@@ -136,7 +136,9 @@ func batch(rq *request) error {
 		if i >= 0 {
 			failed[s.ID] = true
 			answers = append(answers, object{
-				{"id", s.ID}, {"status", http.StatusFailedDependency}, {"headers", object{{"Content-Type", "application/json"}}},
+				{"id", s.ID},
+				{"status", http.StatusFailedDependency},
+				{"headers", object{{"Content-Type", "application/json"}}},
 				{"body", object{{"error", object{{"code", "FailedDependency"}, {"message", "A request that this one depends on failed: '" + printable(s.DependsOn[i]) + "'."}}}}},
 			})
 			continue

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -31,7 +30,7 @@ func numberedUser(n int) ident.ObjectID {
 func crowd(b *testing.B) *bench {
 	b.Helper()
 	t := newBench(b)
-	t.handler.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	t.handler.Log = slog.New(slog.DiscardHandler)
 	const part = 10_000
 	for from := 0; from < many(); from += part {
 		t.write(func(tx *store.Tx) error {

@@ -29,8 +29,13 @@ const (
 
 func secretObject(s proof.ClientSecret, secret string) object {
 	return object{
-		{"customKeyIdentifier", nil}, {"displayName", textOrNull(s.DisplayName)}, {"endDateTime", instant(s.EndAt)}, {"hint", s.Hint},
-		{"keyId", s.ID}, {"secretText", textOrNull(secret)}, {"startDateTime", instant(s.StartAt)},
+		{"customKeyIdentifier", nil},
+		{"displayName", textOrNull(s.DisplayName)},
+		{"endDateTime", instant(s.EndAt)},
+		{"hint", s.Hint},
+		{"keyId", s.ID},
+		{"secretText", textOrNull(secret)},
+		{"startDateTime", instant(s.StartAt)},
 	}
 }
 
@@ -52,8 +57,14 @@ func keyObject(k proof.ClientKey, withKey bool) object {
 		key = base64.StdEncoding.EncodeToString(k.Certificate)
 	}
 	return object{
-		{"customKeyIdentifier", custom}, {"displayName", textOrNull(k.DisplayName)}, {"endDateTime", instant(k.EndAt)}, {"key", key},
-		{"keyId", k.ID}, {"startDateTime", instant(k.StartAt)}, {"type", "AsymmetricX509Cert"}, {"usage", "Verify"},
+		{"customKeyIdentifier", custom},
+		{"displayName", textOrNull(k.DisplayName)},
+		{"endDateTime", instant(k.EndAt)},
+		{"key", key},
+		{"keyId", k.ID},
+		{"startDateTime", instant(k.StartAt)},
+		{"type", "AsymmetricX509Cert"},
+		{"usage", "Verify"},
 	}
 }
 
@@ -101,8 +112,14 @@ func readKey(o *body) (keyChange, error) {
 	var custom, key string
 	typ, usage := "AsymmetricX509Cert", "Verify"
 	_, err := o.fieldsInto([]fieldOf{
-		{"keyId", &k.id}, {"displayName", &k.displayName}, {"customKeyIdentifier", &custom}, {"key", &key},
-		{"startDateTime", &k.start}, {"endDateTime", &k.end}, {"type", &typ}, {"usage", &usage},
+		{"keyId", &k.id},
+		{"displayName", &k.displayName},
+		{"customKeyIdentifier", &custom},
+		{"key", &key},
+		{"startDateTime", &k.start},
+		{"endDateTime", &k.end},
+		{"type", &typ},
+		{"usage", &usage},
 	})
 	if err != nil {
 		return k, err
