@@ -203,8 +203,25 @@ func (k keyChange) record(owner ident.ObjectID, app ident.ClientID) (proof.Clien
 	return out, nil
 }
 
+// mayProve refuses credentials for the service principal of a well-known application: who had one would be taken for
+// the application itself.
+func (rq *request) mayProve(h holder) error {
+	if rq.h.Catalog == nil {
+		return nil
+	}
+	if _, known := rq.h.Catalog.App(h.app); known {
+		return fault.New(fault.Forbidden, "CannotUpdateLockedServicePrincipalProperty", "Credentials cannot be added to the service principal of a well-known application.")
+	}
+	return nil
+}
+
 // replaceKeys makes the certificates of an object those that were sent. One without its key must be there already.
 func (rq *request) replaceKeys(tx *store.Tx, h holder, want []keyChange) error {
+	if len(want) > 0 {
+		if err := rq.mayProve(h); err != nil {
+			return err
+		}
+	}
 	there, err := tx.ClientKeysOf(h.id)
 	if err != nil {
 		return err
@@ -290,6 +307,9 @@ func addPassword(kind objectType) func(*request) error {
 		err = rq.update(func(tx *store.Tx, a directory.Actor) error {
 			h, err := rq.changeable(tx, a, kind)
 			if err != nil {
+				return err
+			}
+			if err := rq.mayProve(h); err != nil {
 				return err
 			}
 			there, err := tx.ClientSecretsOf(h.id)

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"slices"
@@ -92,6 +93,17 @@ func TestPrivilegedApplication(t *testing.T) {
 		b.want(b.do("appadmin", "POST", path+"/owners/$ref", `{"@odata.id":"x/{appadmin}"}`), 403, "")
 		b.want(b.do("admin", "POST", path+"/addPassword", `{}`), 200, "")
 	}
+}
+
+// TestWellKnownHasNoCredentials: nobody proves to be Microsoft Graph.
+func TestWellKnownHasNoCredentials(t *testing.T) {
+	b := newBench(t)
+	b.graphPrincipal()
+	der, _ := certificate(t, b.clock.Now().Add(-time.Hour), b.clock.Now().Add(time.Hour))
+	b.want(b.do("admin", "POST", "/v1.0/servicePrincipals/{graph}/addPassword", `{}`), 403, "well-known application")
+	b.want(b.do("admin", "PATCH", "/v1.0/servicePrincipals/{graph}", `{"keyCredentials":[{"key":"`+base64.StdEncoding.EncodeToString(der)+`"}]}`), 403, "well-known application")
+	b.want(b.do("admin", "DELETE", "/v1.0/servicePrincipals/{graph}", ""), 400, "well-known application")
+	b.want(b.do("admin", "PATCH", "/v1.0/servicePrincipals/{graph}", `{"accountEnabled":false}`), 400, "cannot be disabled")
 }
 
 func TestConsent(t *testing.T) {
