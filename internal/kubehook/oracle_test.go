@@ -224,7 +224,8 @@ func slowRBAC(req rbac.KubeRequest, user string, groups []string) bool {
 func check(t tb, g *gate, k managedcluster.Cluster, body []byte) {
 	rec := g.post(k.Name, "subjectaccessreview", body)
 	var in authzv1.SubjectAccessReview
-	bad := utiljson.Unmarshal(body, &in) != nil || in.Kind != "SubjectAccessReview" || in.APIVersion != "authorization.k8s.io/v1" ||
+	_, good := slowQuestion(body)
+	bad := !good || utiljson.Unmarshal(body, &in) != nil || in.Kind != "SubjectAccessReview" || in.APIVersion != "authorization.k8s.io/v1" ||
 		(in.Spec.ResourceAttributes == nil) == (in.Spec.NonResourceAttributes == nil)
 	if bad {
 		if rec.Code != http.StatusBadRequest {
