@@ -3,6 +3,7 @@ package kubehook
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -190,28 +191,34 @@ func (s *scanner) strings() ([]string, error) {
 // manyExtras is from how many keys on they are looked up instead of compared.
 const manyExtras = 16
 
+// seenKeys finds keys that are given twice, in a list that grows.
+type seenKeys map[string]bool
+
+// again reports whether a key is in the list already; it is about to be added to it.
+func (seen *seenKeys) again(list []fact, key string) bool {
+	if len(list) < manyExtras {
+		return slices.ContainsFunc(list, func(e fact) bool { return e.key == key })
+	}
+	if *seen == nil {
+		*seen = make(seenKeys, 2*manyExtras)
+		for _, e := range list {
+			(*seen)[e.key] = true
+		}
+	}
+	if (*seen)[key] {
+		return true
+	}
+	(*seen)[key] = true
+	return false
+}
+
 // extra reads a map of lists of strings.
 func (s *scanner) extra() ([]fact, error) {
 	var out []fact
-	var seen map[string]bool
+	var seen seenKeys
 	err := s.object(func(key string) error {
-		if len(out) == manyExtras {
-			seen = make(map[string]bool, 2*manyExtras)
-			for _, e := range out {
-				seen[e.key] = true
-			}
-		}
-		if seen[key] {
+		if seen.again(out, key) {
 			return errTwice
-		}
-		if seen != nil {
-			seen[key] = true
-		} else {
-			for _, e := range out {
-				if e.key == key {
-					return errTwice
-				}
-			}
 		}
 		values, err := s.strings()
 		if out == nil {

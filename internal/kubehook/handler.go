@@ -67,6 +67,11 @@ func (h *Handler) open(r *http.Request) (snapshot, error) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != "cluster:"+id.String() {
 		return snapshot{}, fault.New(fault.Forbidden, "", "The client certificate is not of this cluster.")
 	}
+	return h.snapshot(id)
+}
+
+// snapshot finds a cluster and checks that the world knows.
+func (h *Handler) snapshot(id ident.ClusterID) (snapshot, error) {
 	rev, _, err := h.World.Status()
 	if err != nil {
 		return snapshot{}, unknown().Because(err)
