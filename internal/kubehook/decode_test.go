@@ -80,14 +80,8 @@ func checkRead(t tb, body []byte) {
 	if (err == nil) != ok {
 		t.Fatalf("read: %v; Kubernetes' decoder says %v: %q", err, ok, body)
 	}
-	byKey := func(a, b fact) int { return strings.Compare(a.key, b.key) }
-	slices.SortFunc(got.extra, byKey)
-	slices.SortFunc(want.extra, byKey)
-	view := func(q question) string {
-		return fmt.Sprintf("%q %q %q %+q %+q", q.user, q.uid, q.groups, q.extra, fmt.Sprintf("%#v", q.request))
-	}
 	if ok {
-		if diff := cmp.Diff(view(want), view(got)); diff != "" {
+		if diff := cmp.Diff(viewOf(want), viewOf(got)); diff != "" {
 			t.Fatalf("%q reads otherwise (-want +got):\n%s", body, diff)
 		}
 		return
@@ -98,6 +92,12 @@ func checkRead(t tb, body []byte) {
 		whole.APIVersion == "authorization.k8s.io/v1" && (whole.Spec.ResourceAttributes == nil) != (whole.Spec.NonResourceAttributes == nil) {
 		t.Fatalf("refused, but Kubernetes' type takes it: %v: %q", err, body)
 	}
+}
+
+// viewOf is a question as text, the extras in order.
+func viewOf(q question) string {
+	slices.SortFunc(q.extra, func(a, b fact) int { return strings.Compare(a.key, b.key) })
+	return fmt.Sprintf("%q %q %q %+q %+q", q.user, q.uid, q.groups, q.extra, fmt.Sprintf("%#v", q.request))
 }
 
 // oddBodies are bodies that readers of JSON have been known to disagree about.

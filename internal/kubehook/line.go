@@ -19,6 +19,9 @@ import (
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
+// acceptPause is the time between attempts to take a connection.
+const acceptPause = 100 * time.Millisecond
+
 // helloWithin is how long a connection may take to say what it is.
 const helloWithin = 3 * time.Second
 
@@ -38,7 +41,13 @@ func (h *Handler) ServeLine(ctx context.Context, cluster ident.ClusterID, l net.
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			return fmt.Errorf("line of cluster: %w", err)
+			// Too many open files, perhaps: it passes, and nobody else answers this cluster.
+			h.Log.ErrorContext(ctx, "an API server could not connect", "face", "gate", "cluster", cluster.String(), "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		all.Go(func() {
 			defer func() { _ = c.Close() }()
@@ -66,7 +75,9 @@ func samePeer(c net.Conn) error {
 	}
 	var cred *syscall.Ucred
 	var failed error
-	if err := raw.Control(func(fd uintptr) { cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); err != nil {
 		return fmt.Errorf("who asks: %w", err)
 	}
 	if failed != nil {

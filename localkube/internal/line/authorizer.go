@@ -21,6 +21,8 @@ const (
 	connectWithin = 500 * time.Millisecond
 	// connections are how many are kept open. Each is answered by one processor.
 	connections = 2
+	// attempts are how often a question is sent when its connection ends: all of them end when the other side starts anew.
+	attempts = connections + 1
 )
 
 // Authorizer asks over the line.
@@ -67,7 +69,7 @@ func (a *Authorizer) Authorize(ctx context.Context, attr authorizer.Attributes) 
 	return authorizer.DecisionDeny, "", fmt.Errorf("%w: %s", errNotKnown, got.reason)
 }
 
-// ask sends a question, once more if the connection ends before the answer.
+// ask sends a question, and again if the connection ends before the answer.
 func (a *Authorizer) ask(ctx context.Context, attr authorizer.Attributes) (answer, error) {
 	b, _ := buffers.Get().(*[]byte)
 	defer func() {
@@ -82,7 +84,7 @@ func (a *Authorizer) ask(ctx context.Context, attr authorizer.Attributes) (answe
 	timeout := time.NewTimer(Timeout)
 	defer timeout.Stop()
 	var got answer
-	for range connections {
+	for range attempts {
 		if got = a.conns[a.next.Add(1)%connections].ask(ctx, timeout.C, *b); !errors.Is(got.err, errLost) {
 			break
 		}

@@ -166,40 +166,43 @@ func (c *conn) run(ctx context.Context) {
 }
 
 // dial connects, checks who is at the other end and greets.
-func (c *conn) dial(ctx context.Context) (up net.Conn, in *bufio.Reader, err error) {
+func (c *conn) dial(ctx context.Context) (net.Conn, *bufio.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetWithin)
 	defer cancel()
-	up, err = (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
+	up, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = up.Close()
-		}
-	}()
-	if err := samePeer(up); err != nil {
-		return nil, nil, err
+	in, err := greet(up)
+	if err != nil {
+		return nil, nil, errors.Join(err, up.Close())
 	}
-	if err := up.SetDeadline(time.Now().Add(greetWithin)); err != nil {
-		return nil, nil, fmt.Errorf("greet: %w", err)
-	}
-	if _, err := io.WriteString(up, hello); err != nil {
-		return nil, nil, fmt.Errorf("greet: %w", err)
-	}
-	in = bufio.NewReaderSize(up, 32<<10)
-	var back [len(hello)]byte
-	if _, err := io.ReadFull(in, back[:]); err != nil {
-		return nil, nil, fmt.Errorf("greet: %w", err)
-	}
-	if string(back[:]) != hello {
-		return nil, nil, errors.New("greet: it speaks another version")
-	}
-	return up, in, up.SetDeadline(time.Time{})
+	return up, in, nil
 }
 
-// samePeer checks that a process of this user listens.
-func samePeer(c net.Conn) error {
+func greet(up net.Conn) (*bufio.Reader, error) {
+	if err := peerOf(up, os.Getuid()); err != nil {
+		return nil, err
+	}
+	if err := up.SetDeadline(time.Now().Add(greetWithin)); err != nil {
+		return nil, fmt.Errorf("greet: %w", err)
+	}
+	if _, err := io.WriteString(up, hello); err != nil {
+		return nil, fmt.Errorf("greet: %w", err)
+	}
+	in := bufio.NewReaderSize(up, 32<<10)
+	var back [len(hello)]byte
+	if _, err := io.ReadFull(in, back[:]); err != nil {
+		return nil, fmt.Errorf("greet: %w", err)
+	}
+	if string(back[:]) != hello {
+		return nil, errors.New("greet: it speaks another version")
+	}
+	return in, up.SetDeadline(time.Time{})
+}
+
+// peerOf checks that a process of a user listens.
+func peerOf(c net.Conn, uid int) error {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return errors.New("not a Unix socket")
@@ -218,7 +221,7 @@ func samePeer(c net.Conn) error {
 	if failed != nil {
 		return fmt.Errorf("who listens: %w", failed)
 	}
-	if int(cred.Uid) != os.Getuid() {
+	if int(cred.Uid) != uid {
 		return errors.New("who listens is not a process of this user")
 	}
 	return nil
