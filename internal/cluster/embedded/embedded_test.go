@@ -73,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	}}
 }
 
-func freeEndpoint(t *testing.T) string {
+func freeEndpoint(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
