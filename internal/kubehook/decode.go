@@ -56,7 +56,7 @@ func (s *scanner) fields(names []string, read func(field int) error) error {
 // review reads the envelope of a review, and its spec by a function.
 func (s *scanner) review(kind, version string, spec func() error) error {
 	var h head
-	err := s.fields(envelope, func(field int) (err error) {
+	err := s.fields([]string{"kind", "apiVersion", "spec"}, func(field int) (err error) {
 		switch field {
 		case 0:
 			h.kind, err = s.optional()
@@ -78,14 +78,6 @@ func (s *scanner) review(kind, version string, spec func() error) error {
 	}
 	return nil
 }
-
-var (
-	envelope       = []string{"kind", "apiVersion", "spec"}
-	reviewFields   = []string{"resourceAttributes", "nonResourceAttributes", "user", "groups", "extra", "uid"}
-	resourceFields = []string{"namespace", "verb", "group", "version", "resource", "subresource", "name"}
-	pathFields     = []string{"path", "verb"}
-	tokenFields    = []string{"token", "audiences"}
-)
 
 // readQuestion reads a SubjectAccessReview.
 func readQuestion(text string) (question, error) {
@@ -111,7 +103,7 @@ type questionReader struct {
 }
 
 func (r *questionReader) spec() error {
-	return r.fields(reviewFields, func(field int) (err error) {
+	return r.fields([]string{"resourceAttributes", "nonResourceAttributes", "user", "groups", "extra", "uid"}, func(field int) (err error) {
 		q := &r.q
 		switch field {
 		case 0:
@@ -138,7 +130,7 @@ func (r *questionReader) resourceAttributes() error {
 		return nil
 	}
 	into := &r.q.request
-	return r.fields(resourceFields, func(field int) error {
+	return r.fields([]string{"namespace", "verb", "group", "version", "resource", "subresource", "name"}, func(field int) error {
 		v, err := r.optional()
 		switch field {
 		case 0:
@@ -163,7 +155,7 @@ func (r *questionReader) nonResourceAttributes() error {
 		return nil
 	}
 	r.q.request = rbac.KubeRequest{NonResource: true}
-	return r.fields(pathFields, func(field int) error {
+	return r.fields([]string{"path", "verb"}, func(field int) error {
 		v, err := r.optional()
 		if field == 0 {
 			r.q.request.Path = v
@@ -234,7 +226,7 @@ func (s *scanner) extra() ([]fact, error) {
 func readToken(text string) (token string, err error) {
 	s := &scanner{text: text}
 	err = s.review(tokenKind, tokenVersion, func() error {
-		return s.fields(tokenFields, func(field int) (err error) {
+		return s.fields([]string{"token", "audiences"}, func(field int) (err error) {
 			if field == 0 {
 				token, err = s.optional()
 				return err
@@ -297,7 +289,7 @@ func (q *question) extras(key string) []string {
 			if found++; found == 1 {
 				out = e.values
 			} else {
-				out = append(out[:len(out):len(out)], e.values...)
+				out = append(slices.Clip(out), e.values...)
 			}
 		}
 	}

@@ -63,8 +63,8 @@ func (h *Handler) ServeLine(ctx context.Context, cluster ident.ClusterID, l net.
 // errStranger says that a process of another user is at the other end.
 var errStranger = errors.New("the other side is not a process of this user")
 
-// samePeer checks who is at the other end of a Unix socket.
-func samePeer(c net.Conn) error {
+// peerOf checks that a process of a user is at the other end of a Unix socket.
+func peerOf(c net.Conn, uid int) error {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return errStranger
@@ -83,7 +83,7 @@ func samePeer(c net.Conn) error {
 	if failed != nil {
 		return fmt.Errorf("who asks: %w", failed)
 	}
-	if int(cred.Uid) != os.Getuid() {
+	if int(cred.Uid) != uid {
 		return errStranger
 	}
 	return nil
@@ -91,12 +91,11 @@ func samePeer(c net.Conn) error {
 
 // serveConn answers one connection until its other side closes it. Questions that arrive together are answered together.
 func (h *Handler) serveConn(cluster ident.ClusterID, c net.Conn) error {
-	if err := samePeer(c); err != nil {
+	if err := peerOf(c, os.Getuid()); err != nil {
 		return err
 	}
-	if err := c.SetDeadline(time.Now().Add(helloWithin)); err != nil {
-		return fmt.Errorf("greet: %w", err)
-	}
+	slow := time.AfterFunc(helloWithin, func() { _ = c.Close() })
+	defer slow.Stop()
 	in := bufio.NewReaderSize(c, 32<<10)
 	var hello [len(lineHello)]byte
 	if _, err := io.ReadFull(in, hello[:]); err != nil {
@@ -108,9 +107,7 @@ func (h *Handler) serveConn(cluster ident.ClusterID, c net.Conn) error {
 	if _, err := io.WriteString(c, lineHello); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
-	if err := c.SetDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("greet: %w", err)
-	}
+	slow.Stop()
 	var body, out []byte
 	for {
 		var head [4]byte

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -233,6 +235,26 @@ func TestLineRefuses(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 		_ = c.Close()
+	}
+}
+
+// TestLineIsForOneUser: only processes of this user are answered.
+func TestLineIsForOneUser(t *testing.T) {
+	c, err := net.Dial("unix", dialLine(t, newGate(t), "one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := peerOf(c, os.Getuid()); err != nil {
+		t.Errorf("this user: %v", err)
+	}
+	if err := peerOf(c, os.Getuid()+1); !errors.Is(err, errStranger) {
+		t.Errorf("another user: %v", err)
+	}
+	here, there := net.Pipe()
+	defer func() { _, _ = here.Close(), there.Close() }()
+	if err := peerOf(here, os.Getuid()); !errors.Is(err, errStranger) {
+		t.Errorf("no socket: %v", err)
 	}
 }
 

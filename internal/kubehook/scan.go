@@ -180,8 +180,8 @@ func (s *scanner) number() error {
 		}
 		return s.at > from
 	}
-	next := func(any string) bool {
-		if s.at < len(s.text) && (s.text[s.at] == any[0] || s.text[s.at] == any[len(any)-1]) {
+	next := func(either string) bool {
+		if s.at < len(s.text) && (s.text[s.at] == either[0] || s.text[s.at] == either[len(either)-1]) {
 			s.at++
 			return true
 		}

@@ -105,7 +105,7 @@ func newAsker(b *testing.B, g *gate, secrets pki.Secrets, name string, line Line
 		if err != nil {
 			b.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(b.Context())
 		b.Cleanup(cancel)
 		go func() { _ = line(ctx, g.id, l) }()
 	}
