@@ -40,6 +40,8 @@ const (
 	ResourceGroupDeleted   Event = "resourceGroupDeleted"
 	ClusterWritten         Event = "clusterWritten"
 	ClusterDeleted         Event = "clusterDeleted"
+	ClusterStarted         Event = "clusterStarted"
+	ClusterStopped         Event = "clusterStopped"
 	ClusterCertsRotated    Event = "clusterCertificatesRotated"
 	LocalAccountsDisabled  Event = "localAccountsDisabled"
 	LocalAccountsEnabled   Event = "localAccountsEnabled"

@@ -17,18 +17,17 @@ import (
 	"github.com/keyreeve/keyreeve/internal/store"
 )
 
-func inputOf(op resource.Operation) (ident.ClusterID, error) {
+func inputOf(op resource.Operation) (input, error) {
 	var in input
 	if err := json.Unmarshal(op.Input, &in); err != nil {
-		return in.Cluster, fault.Wrap(err, "input of operation %s", op.ID)
+		return in, fault.Wrap(err, "input of operation %s", op.ID)
 	}
-	return in.Cluster, nil
+	return in, nil
 }
 
-// ensure tells the driver how a cluster should run, by what the store says now.
-func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
-	var d cluster.Desired
-	err := h.DB.View(ctx, func(tx *store.Tx) error {
+// describe says how a cluster should run, by what the store says now.
+func (h *Handler) describe(ctx context.Context, id ident.ClusterID) (d cluster.Desired, err error) {
+	err = h.DB.View(ctx, func(tx *store.Tx) error {
 		c, err := tx.Cluster(id)
 		if err != nil {
 			return err
@@ -40,6 +39,12 @@ func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
 		d = cluster.Describe(c, secrets)
 		return nil
 	})
+	return d, err
+}
+
+// ensure tells the driver how a cluster should run.
+func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
+	d, err := h.describe(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -51,21 +56,26 @@ func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
 
 // bringUp makes a cluster run as the store says, and waits for it.
 func (h *Handler) bringUp(ctx context.Context, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
-	release, err := h.locks.take(ctx, id)
+	release, err := h.locks.take(ctx, in.Cluster)
 	if err != nil {
 		return err
 	}
 	defer release()
+	return h.reach(ctx, in.Cluster)
+}
+
+// reach makes a cluster run as the store says, and waits for it. The cluster's lock is held.
+func (h *Handler) reach(ctx context.Context, id ident.ClusterID) error {
 	if err := h.ensure(ctx, id); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, h.readyWithin())
 	defer cancel()
-	err = h.Driver.WaitReady(ready, id)
+	err := h.Driver.WaitReady(ready, id)
 	if err == nil {
 		return nil
 	}
@@ -78,38 +88,94 @@ func (h *Handler) bringUp(ctx context.Context, op resource.Operation) error {
 	return fault.New(fault.Internal, "ControlPlaneFailed", "The cluster could not be started.").Because(err)
 }
 
-// cameUp ends an operation that brought a cluster up.
-func (h *Handler) cameUp(tx *store.Tx, op resource.Operation) error {
-	return h.setState(tx, op, managedcluster.Succeeded)
-}
-
-// failed ends an operation that did not reach its end.
-func (h *Handler) failed(tx *store.Tx, op resource.Operation, _ error) error {
-	return h.setState(tx, op, managedcluster.Failed)
-}
-
-func (h *Handler) setState(tx *store.Tx, op resource.Operation, state string) error {
-	id, err := inputOf(op)
+// change is bringUp for a cluster that runs: nodes that go away are emptied first.
+func (h *Handler) change(ctx context.Context, op resource.Operation) error {
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
-	c, err := tx.Cluster(id)
+	release, err := h.locks.take(ctx, in.Cluster)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !in.Undrained {
+		if err := h.drain(ctx, in.Cluster); err != nil {
+			return err
+		}
+	}
+	return h.reach(ctx, in.Cluster)
+}
+
+// drain empties the nodes that a cluster should no longer have. Only a budget that forbids it stops the change: an API
+// server that does not answer is what the change may be there to repair.
+func (h *Handler) drain(ctx context.Context, id ident.ClusterID) error {
+	d, err := h.describe(ctx, id)
+	if err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, h.drainWithin())
+	defer cancel()
+	err = h.Driver.Drain(limit, d)
+	if left, ok := errors.AsType[*cluster.NotDrainedError](err); ok && ctx.Err() == nil {
+		return fault.New(fault.Conflict, "PodDrainFailure",
+			"Drain of node %s did not complete within %s: pods [%s] could not be evicted. Please check the pod disruption budgets.",
+			left.Node, h.drainWithin(), strings.Join(left.Pods, " ")).Because(err)
+	}
+	if err != nil {
+		h.Log.WarnContext(ctx, "nodes go away without being emptied first", "cluster", id.String(), "error", err)
+	}
+	return ctx.Err()
+}
+
+// cameUp ends an operation that brought a cluster to what the store says.
+func (h *Handler) cameUp(tx *store.Tx, op resource.Operation) error {
+	return h.conclude(tx, op, func(c managedcluster.Cluster, _ input) managedcluster.Cluster {
+		c = c.Settled()
+		c.ProvisioningState = managedcluster.Succeeded
+		return c
+	})
+}
+
+// failed ends an operation that did not reach its end. One of an agent pool fails the pool alone.
+func (h *Handler) failed(tx *store.Tx, op resource.Operation, _ error) error {
+	return h.conclude(tx, op, func(c managedcluster.Cluster, in input) managedcluster.Cluster {
+		switch {
+		case in.Pool == "":
+			c.ProvisioningState = managedcluster.Failed
+			return c
+		case in.Before != nil:
+			c = c.RestorePool(*in.Before)
+		default:
+			c = c.MarkPool(in.Pool, managedcluster.Failed)
+		}
+		c.ProvisioningState = managedcluster.Succeeded
+		return c
+	})
+}
+
+func (h *Handler) conclude(tx *store.Tx, op resource.Operation, after func(managedcluster.Cluster, input) managedcluster.Cluster) error {
+	in, err := inputOf(op)
+	if err != nil {
+		return err
+	}
+	c, err := tx.Cluster(in.Cluster)
 	if store.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	c.ProvisioningState = state
-	return tx.PutCluster(c)
+	return tx.PutCluster(after(c, in))
 }
 
 // takeDown ends a cluster and removes its data.
 func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
+	id := in.Cluster
 	release, err := h.locks.take(ctx, id)
 	if err != nil {
 		return err
@@ -126,10 +192,11 @@ func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
 
 // wentAway forgets a cluster: role assignments at it and below, what its identities hold, the identities, and itself.
 func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
+	id := in.Cluster
 	c, err := tx.Cluster(id)
 	if store.IsNotFound(err) {
 		return nil
@@ -148,6 +215,11 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 			return err
 		}
 		if err := tx.DeleteServicePrincipal(p); err != nil && !store.IsNotFound(err) {
+			return err
+		}
+	}
+	if !c.IsAttached() {
+		if err := deleteNodeGroup(tx, c); err != nil {
 			return err
 		}
 	}
@@ -224,7 +296,7 @@ func (h *Handler) deleteOne(ctx context.Context, id ident.ClusterID, resourceID 
 		return err
 	}
 	op := resource.Operation{ResourceKey: key}
-	if op.Input, err = json.Marshal(input{id}); err != nil {
+	if op.Input, err = json.Marshal(input{Cluster: id}); err != nil {
 		return fault.Wrap(err, "delete cluster")
 	}
 	if err := h.takeDown(ctx, op); err != nil {
