@@ -20,6 +20,14 @@ type Contents interface {
 	DeleteAll(ctx context.Context, sub ident.SubscriptionID, group string) error
 }
 
+// Tagged is Contents whose resources carry tags.
+type Tagged interface {
+	// Tags returns a resource as lists show it, with its tags; known is false for one that is not of this room, or not there.
+	Tags(tx *store.Tx, id ident.ResourceID) (res GenericResource, known bool, err error)
+	// SetTags replaces a resource's tags, on behalf of the request's caller, who may.
+	SetTags(tx *store.Tx, r *Request, id ident.ResourceID, tags map[string]string) error
+}
+
 // GenericResource is a resource as lists over all types show it (GET /subscriptions/{id}/resources).
 type GenericResource struct {
 	ID        string            `json:"id"`

@@ -207,6 +207,9 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 	if err := tx.DeleteAssignmentsBelow(c.ResourceID()); err != nil {
 		return err
 	}
+	if err := tx.DeleteLocksBelow(lockScope(c)); err != nil {
+		return err
+	}
 	for _, p := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
 		if p.IsZero() {
 			continue // an attached cluster has no identities
@@ -239,19 +242,76 @@ func (h *Handler) Resources(tx *store.Tx, sub ident.SubscriptionID, group string
 		if c.Subscription != sub || group != "" && !strings.EqualFold(c.Group, group) {
 			continue
 		}
-		var body struct {
-			SKU      json.RawMessage   `json:"sku"`
-			Identity json.RawMessage   `json:"identity"`
-			Tags     map[string]string `json:"tags"`
+		g, err := generic(c)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(c.Render(""), &body); err != nil {
-			return nil, fault.Wrap(err, "body of cluster %s", c.ID)
-		}
-		out = append(out, arm.GenericResource{
-			ID: c.ResourceID(), Name: c.Name, Type: managedcluster.Type, SKU: body.SKU, Location: c.Location, Identity: body.Identity, Tags: body.Tags,
-		})
+		out = append(out, g)
 	}
 	return out, nil
+}
+
+// generic is a cluster as lists over all types show it.
+func generic(c managedcluster.Cluster) (arm.GenericResource, error) {
+	var body struct {
+		SKU      json.RawMessage   `json:"sku"`
+		Identity json.RawMessage   `json:"identity"`
+		Tags     map[string]string `json:"tags"`
+	}
+	if err := json.Unmarshal(c.Render(""), &body); err != nil {
+		return arm.GenericResource{}, fault.Wrap(err, "body of cluster %s", c.ID)
+	}
+	return arm.GenericResource{
+		ID: c.ResourceID(), Name: c.Name, Type: managedcluster.Type, SKU: body.SKU, Location: c.Location, Identity: body.Identity, Tags: body.Tags,
+	}, nil
+}
+
+// byID reads the cluster that an id names; known is false if it names none, or something below one.
+func byID(tx *store.Tx, id ident.ResourceID) (c managedcluster.Cluster, known bool, err error) {
+	if len(id.Types) != 1 || !strings.EqualFold(id.Type(), managedcluster.Type) {
+		return c, false, nil
+	}
+	c = managedcluster.Cluster{Subscription: id.Subscription, Group: id.Group, Name: id.Names[0]}
+	c, err = tx.ClusterByResource(c.ResourceID())
+	if store.IsNotFound(err) {
+		return c, false, nil
+	}
+	return c, err == nil, err
+}
+
+// Tags returns a cluster with its tags.
+func (h *Handler) Tags(tx *store.Tx, id ident.ResourceID) (arm.GenericResource, bool, error) {
+	c, known, err := byID(tx, id)
+	if err != nil || !known {
+		return arm.GenericResource{}, false, err
+	}
+	g, err := generic(c)
+	return g, err == nil, err
+}
+
+// SetTags replaces a cluster's tags.
+func (h *Handler) SetTags(tx *store.Tx, _ *arm.Request, id ident.ResourceID, tags map[string]string) error {
+	before, known, err := byID(tx, id)
+	if err != nil || !known {
+		return err
+	}
+	if err := busy(tx, before); err != nil {
+		return err
+	}
+	c, err := before.WithTags(tags)
+	if err != nil {
+		return err
+	}
+	return tx.PutCluster(c)
+}
+
+// lockScope is a cluster's id in the spelling that locks are kept by.
+func lockScope(c managedcluster.Cluster) string {
+	id, err := ident.ParseResourceID(c.ResourceID())
+	if err != nil {
+		return c.ResourceID()
+	}
+	return id.String()
 }
 
 // Exists reports whether a cluster is there; what lies below one, such as a namespace, is taken to be there with it.

@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
@@ -322,6 +323,9 @@ func (h *Handler) deleteGroup(w http.ResponseWriter, r *arm.Request) error {
 		if err != nil {
 			return err
 		}
+		if err := notManaged(g); err != nil {
+			return err
+		}
 		if op, err = tx.RunningOperation(strings.ToLower(groupID(g))); err == nil || !store.IsNotFound(err) {
 			return err
 		}
@@ -343,6 +347,15 @@ func (h *Handler) deleteGroup(w http.ResponseWriter, r *arm.Request) error {
 	r.GroupLocationHeader(op)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// notManaged refuses to delete a group that lives and dies with a resource, such as the nodes' group of a cluster.
+func notManaged(g resource.Group) error {
+	if _, err := ident.ParseResourceID(g.ManagedBy); err != nil {
+		return nil
+	}
+	return fault.New(fault.Conflict, "ResourceGroupDeletionBlocked",
+		"The resource group '%s' is managed by '%s' and goes with it: delete that instead.", g.Name, g.ManagedBy)
 }
 
 // groupInput is what the deletion of a group needs to know besides its key.
@@ -371,6 +384,9 @@ func (h *Handler) groupDeleter() arm.Worker {
 				return err
 			}
 			if err := tx.DeleteAssignmentsBelow(op.ResourceKey); err != nil {
+				return err
+			}
+			if err := tx.DeleteLocksBelow(op.ResourceKey); err != nil {
 				return err
 			}
 			if err := tx.DeleteResourceGroup(op.Subscription, in.Name); err != nil && !store.IsNotFound(err) {
