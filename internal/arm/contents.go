@@ -3,6 +3,8 @@ package arm
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -39,4 +41,30 @@ type GenericResource struct {
 	Location  string            `json:"location"`
 	Identity  json.RawMessage   `json:"identity,omitempty"`
 	Tags      map[string]string `json:"tags,omitempty"`
+	// The rest shows in lists that are asked for it ($expand).
+	CreatedTime       *time.Time `json:"createdTime,omitempty"`
+	ChangedTime       *time.Time `json:"changedTime,omitempty"`
+	ProvisioningState string     `json:"provisioningState,omitempty"`
+}
+
+// Expanded returns the resource with those of its expandable members that $expand names.
+func (g GenericResource) Expanded(expand string) GenericResource {
+	named := func(member string) bool {
+		for m := range strings.SplitSeq(expand, ",") {
+			if strings.EqualFold(strings.TrimSpace(m), member) {
+				return true
+			}
+		}
+		return false
+	}
+	if !named("createdTime") {
+		g.CreatedTime = nil
+	}
+	if !named("changedTime") {
+		g.ChangedTime = nil
+	}
+	if !named("provisioningState") {
+		g.ProvisioningState = ""
+	}
+	return g
 }

@@ -261,8 +261,10 @@ func generic(c managedcluster.Cluster) (arm.GenericResource, error) {
 	if err := json.Unmarshal(c.Render(""), &body); err != nil {
 		return arm.GenericResource{}, fault.Wrap(err, "body of cluster %s", c.ID)
 	}
+	created := c.CreatedAt.UTC()
 	return arm.GenericResource{
 		ID: c.ResourceID(), Name: c.Name, Type: managedcluster.Type, SKU: body.SKU, Location: c.Location, Identity: body.Identity, Tags: body.Tags,
+		CreatedTime: &created, ProvisioningState: c.ProvisioningState,
 	}, nil
 }
 

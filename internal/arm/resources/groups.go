@@ -302,8 +302,10 @@ func page[T any](r *arm.Request, all []T, key func(T) string) (list[T], error) {
 		}
 		if len(out.Value) == top {
 			q := url.Values{"api-version": {r.APIVersion}, "$top": {text}, "$skiptoken": {key(out.Value[top-1])}}
-			if f, ok, _ := r.Query("$filter"); ok {
-				q.Set("$filter", f)
+			for _, name := range []string{"$filter", "$expand"} {
+				if f, ok, _ := r.Query(name); ok {
+					q.Set(name, f)
+				}
 			}
 			out.NextLink = r.URL(r.HTTP.URL.EscapedPath(), q)
 			break
