@@ -31,7 +31,7 @@ func (c *Cluster) Pool(name string) (Pool, bool) {
 
 // PoolVersion returns the version that an agent pool is named for.
 func (c *Cluster) PoolVersion(name string) string {
-	bodies, _ := (&reader{o: c.properties()}).objects("agentPoolProfiles", poolKeys())
+	bodies, _ := (&reader{o: c.properties()}).pools()
 	if at := c.poolIndex(name); at >= 0 && at < len(bodies) {
 		asked, _ := (&reader{o: bodies[at]}).text("orchestratorVersion")
 		if v, err := ResolveVersion(asked); err == nil {
@@ -95,7 +95,7 @@ func (c *Cluster) PutPool(name string, body []byte) (Cluster, PoolChange, error)
 	}
 	after := *c
 	props := c.properties()
-	bodies, _ := (&reader{o: props}).objects("agentPoolProfiles", poolKeys())
+	bodies, _ := (&reader{o: props}).pools()
 	pools := slices.Clone(c.Pools)
 	at := c.poolIndex(name)
 	change := PoolChange{Name: name, Created: at < 0}
@@ -161,7 +161,7 @@ func (c *Cluster) Settled() Cluster {
 	after := *c
 	after.Pools = nil
 	props := c.properties()
-	bodies, _ := (&reader{o: props}).objects("agentPoolProfiles", poolKeys())
+	bodies, _ := (&reader{o: props}).pools()
 	kept := []*object{}
 	for i, p := range c.Pools {
 		if p.State == Deleting {
@@ -190,7 +190,7 @@ func (c *Cluster) RestorePool(before Pool) Cluster {
 	}
 	after.Pools[at].Count, after.Pools[at].Stopped = before.Count, before.Stopped
 	props := after.properties()
-	bodies, _ := (&reader{o: props}).objects("agentPoolProfiles", poolKeys())
+	bodies, _ := (&reader{o: props}).pools()
 	if at < len(bodies) {
 		bodies[at].put("count", before.Count)
 		props.put("agentPoolProfiles", bodies)

@@ -245,7 +245,7 @@ func (c *Cluster) ServiceIP() string {
 }
 
 func (c *Cluster) settlePools(req *Request, before *Cluster, old *object) error {
-	was, _ := (&reader{o: old}).objects("agentPoolProfiles", poolKeys())
+	was, _ := (&reader{o: old}).pools()
 	if req.pools == nil && before != nil {
 		req.pools = was
 		return nil

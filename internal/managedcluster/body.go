@@ -282,7 +282,7 @@ type power struct {
 
 // renderPools returns the agent pools as they are within the cluster's body.
 func (c *Cluster) renderPools(props *object) []*object {
-	pools, _ := (&reader{o: props}).objects("agentPoolProfiles", poolKeys())
+	pools, _ := (&reader{o: props}).pools()
 	for i, o := range pools {
 		p := Pool{}
 		if i < len(c.Pools) {

@@ -40,8 +40,14 @@ func TestHostileBodies(t *testing.T) {
 		"numbers":           `{"location":1e400,"properties":-0,"tags":1}`,
 	}
 	writes := [][2]string{
-		{"PUT", path}, {"PATCH", path}, {"PUT", poolsPath + "/extra"}, {"PUT", poolsPath + "/nodepool1"}, {"PUT", groupPath}, {"PATCH", groupPath},
-		{"PATCH", path + "/providers/Microsoft.Resources/tags/default"}, {"PATCH", groupPath + "/providers/Microsoft.Resources/tags/default"},
+		{"PUT", path},
+		{"PATCH", path},
+		{"PUT", poolsPath + "/extra"},
+		{"PUT", poolsPath + "/nodepool1"},
+		{"PUT", groupPath},
+		{"PATCH", groupPath},
+		{"PATCH", path + "/providers/Microsoft.Resources/tags/default"},
+		{"PATCH", groupPath + "/providers/Microsoft.Resources/tags/default"},
 		{"PUT", groupPath + "/providers/Microsoft.Authorization/locks/l"},
 	}
 	for name, text := range bodies {

@@ -353,8 +353,11 @@ func (h *Handler) deleteGroup(w http.ResponseWriter, r *arm.Request) error {
 
 // notManaged refuses to delete a group that lives and dies with a resource, such as the nodes' group of a cluster.
 func notManaged(g resource.Group) error {
-	if _, err := ident.ParseResourceID(g.ManagedBy); err != nil {
+	if g.ManagedBy == "" {
 		return nil
+	}
+	if _, err := ident.ParseResourceID(g.ManagedBy); err != nil {
+		return nil //nolint:nilerr // anything may be written there; only a resource takes its group with it
 	}
 	return fault.New(fault.Conflict, "ResourceGroupDeletionBlocked",
 		"The resource group '%s' is managed by '%s' and goes with it: delete that instead.", g.Name, g.ManagedBy)
