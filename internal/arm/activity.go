@@ -25,15 +25,19 @@ func (r *Request) action() string {
 	if r.route.Action != Self {
 		return r.route.Action
 	}
-	kind := resourceType(r.Scope)
+	namespace, kind := typeOf(r.segments)
+	what := namespace + "/" + kind
 	switch r.HTTP.Method {
 	case http.MethodDelete:
-		return kind + "/delete"
+		return what + "/delete"
 	case http.MethodPost:
 		// The last segment of a path such as …/register is what to do.
-		return kind + "/" + r.segments[len(r.segments)-1] + "/action"
+		if last := r.segments[len(r.segments)-1]; !strings.HasSuffix(kind, last) {
+			what += "/" + last
+		}
+		return what + "/action"
 	}
-	return kind + "/write"
+	return what + "/write"
 }
 
 func (r *Request) correlation() string { return r.w.Header().Get("X-Ms-Correlation-Request-Id") }

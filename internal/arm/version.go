@@ -57,7 +57,7 @@ func typeOf(segments []string) (namespace, kind string) {
 	if at < 0 {
 		kind := "subscriptions"
 		if len(segments) > 2 && strings.EqualFold(segments[2], "resourceGroups") {
-			kind = "resourceGroups"
+			kind = "subscriptions/resourceGroups"
 		}
 		return "Microsoft.Resources", kind
 	}
