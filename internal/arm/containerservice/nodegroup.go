@@ -27,7 +27,7 @@ func putNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 	})
 }
 
-// deleteNodeGroup removes a cluster's node resource group with the role assignments at it and below.
+// deleteNodeGroup removes a cluster's node resource group with the role assignments and locks at it and below.
 func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 	g, err := tx.ResourceGroup(c.Subscription, c.NodeResourceGroup)
 	if store.IsNotFound(err) {
@@ -36,7 +36,11 @@ func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.DeleteAssignmentsBelow("/subscriptions/" + c.Subscription.String() + "/resourceGroups/" + g.Name); err != nil {
+	scope := "/subscriptions/" + c.Subscription.String() + "/resourceGroups/" + g.Name
+	if err := tx.DeleteAssignmentsBelow(scope); err != nil {
+		return err
+	}
+	if err := tx.DeleteLocksBelow(scope); err != nil {
 		return err
 	}
 	return tx.DeleteResourceGroup(c.Subscription, g.Name)
