@@ -71,6 +71,8 @@ type World struct {
 	groups        map[ident.ObjectID]directory.Group
 	nodes         nodes // principals, memberships, and assignments by holder
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
+	consents      byHolder[directory.PermissionGrant]   // by client
+	appRoles      byHolder[directory.AppRoleAssignment] // by principal
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	management    map[nameKey]resource.ManagementGroup // by lower-case name
 	above         map[ident.SubscriptionID]ladder
@@ -111,6 +113,8 @@ func New() (*World, error) {
 		groups:        map[ident.ObjectID]directory.Group{},
 		nodes:         nodes{seed: maphash.MakeSeed()},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
+		consents:      newByHolder(func(g directory.PermissionGrant) ident.ObjectID { return g.Client }),
+		appRoles:      newByHolder(func(a directory.AppRoleAssignment) ident.ObjectID { return a.Principal }),
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		management:    map[nameKey]resource.ManagementGroup{},
 		above:         map[ident.SubscriptionID]ladder{},
