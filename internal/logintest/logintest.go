@@ -19,14 +19,17 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/logon"
+	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/signin"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -137,8 +140,14 @@ func Start(t *testing.T) *Service {
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
 		Now: s.Clock.Now, Log: log,
 	}.Mount(mux)
+	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
+	printer, err := page.NewPrinter(page.Brand{}, s.BaseURL, s.Clock.Now)
+	s.must(err)
+	authorize.Handler{
+		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
+	}.Mount(mux)
 	signin.Handler{
-		DB: s.DB, World: s.World, Logon: s.Logon, Catalog: s.Catalog, Sealer: keytest.Sealer(t), BaseURL: s.BaseURL,
+		DB: s.DB, Logon: s.Logon, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL,
 		Now: s.Clock.Now, Log: log,
 	}.Mount(mux)
 	return s

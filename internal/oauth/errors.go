@@ -22,8 +22,13 @@ const (
 	AuthorizationDeclined  = "authorization_declined"
 	SlowDown               = "slow_down"
 	ExpiredToken           = "expired_token"
-	CodeExpired            = "code_expired" // v1's word for expired_token
+	DeviceCodeExpired      = "code_expired" // v1's word for expired_token
 	BadVerificationCode    = "bad_verification_code"
+	AccessDenied           = "access_denied"
+	LoginRequired          = "login_required"
+	InteractionRequired    = "interaction_required"
+	ConsentRequired        = "consent_required"
+	UnsupportedResponse    = "unsupported_response_type"
 	ServerError            = "server_error"
 	TemporarilyUnavailable = "temporarily_unavailable"
 )
@@ -264,6 +269,85 @@ func Revoked() *Error {
 	return e
 }
 
+// NoRedirect says: the client registered no place where answers may go.
+func NoRedirect(client string) *Error {
+	return bad(InvalidRequest, 500113, "No reply address is registered for the application '%s'.", client)
+}
+
+// BadRedirect says: the place is not one that the client registered.
+func BadRedirect(uri, client string) *Error {
+	return bad(InvalidRequest, 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. "+
+		"Make sure the redirect URI sent in the request matches one added to your application.", uri, client)
+}
+
+// BadResponseType says: only the code is given to browsers (RFC 9700 2.1.2).
+func BadResponseType(name string) *Error {
+	return bad(UnsupportedResponse, 700054, "The response_type '%s' is not offered: ask for 'code'.", name)
+}
+
+// NeedsChallenge says: a public client must bind its code to itself (RFC 9700 2.1.1).
+func NeedsChallenge() *Error {
+	return bad(InvalidRequest, 9002325, "Proof Key for Code Exchange is required for cross-origin and public client authorization code redemption: "+
+		"send a code_challenge with code_challenge_method 'S256'.")
+}
+
+// PlainChallenge says: a challenge that is its own verifier proves nothing to who reads the request.
+func PlainChallenge(method string) *Error {
+	return bad(InvalidRequest, 501491, "The code_challenge_method '%s' is not offered: use 'S256'.", method)
+}
+
+// BadParameter says: a parameter of the authorization request has a value that it cannot have.
+func BadParameter(name, why string) *Error {
+	return bad(InvalidRequest, 90013, "Invalid input received from the user: the parameter '%s' %s.", name, why)
+}
+
+// BadCode says: not a code of this service, or not of this client, place or tenant.
+func BadCode() *Error {
+	return bad(InvalidGrant, 70000, "The provided value for the input parameter 'code' is not valid: it is not known, or was issued to another client or for another redirect URI.")
+}
+
+// CodeExpired says: the authorization code waited too long.
+func CodeExpired() *Error {
+	return bad(InvalidGrant, 70008, "The provided authorization code or refresh token has expired. Send a new interactive authorization request for this user and resource.")
+}
+
+// CodeRedeemed says: the code was used before; what it gave has been ended.
+func CodeRedeemed() *Error {
+	return bad(InvalidGrant, 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+}
+
+// BadVerifier says: the verifier does not belong to the challenge of the code.
+func BadVerifier() *Error {
+	return bad(InvalidGrant, 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+}
+
+// SignInNeeded says: nobody is signed in, and the client forbade asking (prompt=none).
+func SignInNeeded() *Error {
+	return bad(LoginRequired, 50058, "A silent sign-in request was sent but no user is signed in.")
+}
+
+// ChoiceNeeded says: somebody must choose or confirm, and the client forbade asking.
+func ChoiceNeeded() *Error {
+	return bad(InteractionRequired, 16000, "The sign-in needs a choice by the user, and the request does not allow asking.")
+}
+
+// ConsentNeeded says: somebody must consent, and the client forbade asking.
+func ConsentNeeded(client, name string) *Error {
+	e := NoConsent(client, name)
+	e.Word = ConsentRequired
+	return e
+}
+
+// Declined says: the person did not want to sign in, or did not consent.
+func Declined() *Error {
+	return bad(AccessDenied, 65004, "User declined to consent to access the app.")
+}
+
+// Canceled says: the person turned back before signing in.
+func Canceled() *Error {
+	return bad(AccessDenied, 65004, "User canceled the sign-in.")
+}
+
 // DevicePending says: the person has not finished.
 func DevicePending() *Error {
 	return bad(AuthorizationPending, 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
@@ -283,7 +367,7 @@ func DeviceDeclined() *Error {
 func DeviceExpired(v1 bool) *Error {
 	word := ExpiredToken
 	if v1 {
-		word = CodeExpired
+		word = DeviceCodeExpired
 	}
 	return bad(word, 70020, "The provided value for the input parameter 'device_code' is not valid. This device code has expired.")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/page"
 )
 
 // Config says how to run a server. Zero fields take the defaults named at each.
@@ -28,6 +29,8 @@ type Config struct {
 	Detach bool
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
+	// Brand is how the sign-in pages show whose they are.
+	Brand page.Brand
 	Log             *slog.Logger
 	Now             func() time.Time
 	// Progress, if set, is told what is being done while something takes long.

@@ -15,6 +15,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/cluster"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
+	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/graph"
@@ -22,8 +23,10 @@ import (
 	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/signin"
@@ -43,7 +46,7 @@ func (s *Server) checker(audiences ...string) (caller.Checker, error) {
 }
 
 // loginFace builds the token service and the sign-in pages.
-func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) http.Handler {
+func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (http.Handler, error) {
 	e, now, log := s.cfg.endpoints(), s.cfg.Now, s.log
 	mux := http.NewServeMux()
 	logons := &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: now}
@@ -52,10 +55,16 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) htt
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
 		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife,
 	}.Mount(mux)
+	apps := consent.Directory{World: s.world, Catalog: catalog}
+	pages, err := page.NewPrinter(s.cfg.Brand, e.Login, now)
+	if err != nil {
+		return nil, err
+	}
+	authorize.Handler{DB: s.db, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log}.Mount(mux)
 	signin.Handler{
-		DB: s.db, World: s.world, Logon: logons, Catalog: catalog, Sealer: s.sealer, BaseURL: e.Login, Now: now, Log: log,
+		DB: s.db, Logon: logons, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
-	return discovery.FoldPaths(mux)
+	return discovery.FoldPaths(mux), nil
 }
 
 // graphFace builds the Graph API.

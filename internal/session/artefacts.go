@@ -13,6 +13,8 @@ type RefreshToken struct {
 	Session ident.SessionID `json:"session"`
 	Client  ident.ClientID  `json:"client"`
 	User    ident.ObjectID  `json:"user"`
+	// Public says that it was given to a client that keeps no secret, though the application may have one elsewhere.
+	Public bool `json:"public,omitempty"`
 	// HomeTenant is the tenant of the user; the token may be redeemed at any tenant the user is in.
 	HomeTenant ident.TenantID `json:"homeTenant"`
 	CreatedAt  time.Time      `json:"createdAt"`

@@ -170,7 +170,7 @@ func TestDeclineInABrowser(t *testing.T) {
 	shots(t, ctx, "12-declined")
 	// The step again, from a page of the same site that has no state.
 	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"))
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](`{let f = document.forms[0]; f.action = "/device/confirm"; f.submit(); null}`)); err != nil {
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](`{let f = document.forms[0]; f.action = "/signin/confirm"; f.submit(); null}`)); err != nil {
 		t.Fatal(err)
 	}
 	run(heading("That did not work"))

@@ -88,6 +88,9 @@ type metadata struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	ResponseIssuer        bool     `json:"authorization_response_iss_parameter_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	Scopes                []string `json:"scopes_supported"`
 	Issuer                string   `json:"issuer"`
@@ -130,7 +133,8 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 		AuthorizationEndpoint: at + endpoints + "authorize", JWKSURI: at + keys, Issuer: issuer(named),
 		TokenAuthMethods: []string{"client_secret_post", "client_secret_basic"},
 		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: []string{string(keyring.Algorithm)}, ResponseTypes: []string{"code"},
-		GrantTypes: []string{oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantPassword},
+		ResponseModes: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost}, ChallengeMethods: []string{"S256"}, ResponseIssuer: true,
+		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantPassword},
 		Scopes:     []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeOfflineAccess},
 		Claims: []string{
 			"sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "preferred_username", "name", "tid", "oid", "ver", "email", "amr", "sid",

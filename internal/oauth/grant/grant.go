@@ -11,6 +11,7 @@ package grant
 
 import (
 	"context"
+	"github.com/keyreeve/keyreeve/internal/consent"
 	"log/slog"
 	"net"
 	"net/http"
@@ -82,6 +83,8 @@ func (h Handler) Mount(mux *http.ServeMux) {
 type rule struct {
 	// person says that the grant brings a user; else the client asks for itself.
 	person bool
+	// find reads what is to be redeemed, as far as the client's own proof depends on it. It may be nil.
+	find func(h Handler, ctx context.Context, req *request) error
 	// prepare does what must not wait inside a transaction: slow checks, and finding the scope. It may be nil.
 	prepare func(h Handler, ctx context.Context, req *request) error
 	// redeem checks and uses up the proof. A refusal that must be remembered goes into subject.refusal: what redeem
@@ -94,10 +97,12 @@ func grants(name string) (rule, bool) {
 	switch name {
 	case oauth.GrantDeviceCode, oauth.GrantDeviceCodeShort:
 		return rule{person: true, prepare: Handler.prepareDevice, redeem: Handler.redeemDevice}, true
+	case oauth.GrantAuthorizationCode:
+		return rule{person: true, find: Handler.findCode, prepare: Handler.prepareCode, redeem: Handler.redeemCode}, true
 	case oauth.GrantPassword:
 		return rule{person: true, prepare: Handler.preparePassword, redeem: Handler.redeemPassword}, true
 	case oauth.GrantRefreshToken:
-		return rule{person: true, redeem: Handler.redeemRefresh}, true
+		return rule{person: true, find: Handler.findRefresh, redeem: Handler.redeemRefresh}, true
 	case oauth.GrantClientCredentials:
 		return rule{redeem: Handler.redeemClient}, true
 	}
@@ -108,6 +113,7 @@ func grants(name string) (rule, bool) {
 type subject struct {
 	user    directory.User
 	session session.Session
+	nonce   string
 	app     world.Principal // when there is no user
 	refusal *oauth.Error
 }
@@ -124,7 +130,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	}
 	g, ok := grants(name)
 	if !ok {
-		return oauth.UnsupportedGrant(clip(name))
+		return oauth.UnsupportedGrant(consent.Clip(name))
 	}
 	ev := web.EventOf(r)
 	ev.Add("grant", name)
@@ -132,7 +138,12 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if err := h.identify(r.Context(), req); err != nil {
 		return err
 	}
-	ev.Add("client", req.client.id.String())
+	ev.Add("client", req.client.ID.String())
+	if g.find != nil {
+		if err := g.find(h, r.Context(), req); err != nil {
+			return err
+		}
+	}
 	if err := h.authenticate(r.Context(), req, g.person); err != nil {
 		return err
 	}
@@ -144,7 +155,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if err := h.resolve(req, g.person); err != nil {
 		return err
 	}
-	ev.Add("resource", req.target.aud)
+	ev.Add("resource", req.target.Audience)
 	signer, err := h.Ring.Active(req.now)
 	if err != nil {
 		return err
@@ -157,7 +168,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 			refusal = s.refusal
 			return err
 		}
-		out, err = h.issue(tx, req, s, signer)
+		out, err = h.issue(tx, req, s)
 		return err
 	})
 	if err != nil {
@@ -166,7 +177,10 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if refusal != nil {
 		return refusal
 	}
-	ev.Add("principal", out.object.String())
+	if err := out.sign(signer); err != nil {
+		return err
+	}
+	ev.Add("principal", out.claims.Object.String())
 	return h.answer(w, r, req, out)
 }
 
@@ -177,19 +191,4 @@ func remoteAddr(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// clip keeps what of a parameter may stand in a message.
-func clip(s string) string {
-	out := make([]rune, 0, 64)
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			continue
-		}
-		if len(out) == 100 {
-			return string(out) + "…"
-		}
-		out = append(out, r)
-	}
-	return string(out)
 }

@@ -1,0 +1,141 @@
+// Package consent owns what an application may ask for: which application a client id names, where it may be answered,
+// which resource a scope is for, and which permissions somebody allowed it there.
+//
+//	client_id ─► Client      scope ─► Scopes ─► Target      Target, person ─► Permissions, or what is still to be allowed
+//
+// It reads the world and, in the caller's transaction, the grants that people gave. It knows neither HTTP nor pages, and
+// its refusals are oauth errors.
+package consent
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/oauth"
+	"github.com/keyreeve/keyreeve/internal/world"
+)
+
+// Directory finds applications and resources. Fill every field.
+type Directory struct {
+	World   *world.World
+	Catalog *directory.Catalog
+}
+
+// Client is an application that asks for something.
+type Client struct {
+	ID     ident.ClientID
+	Name   string
+	Public bool
+	// Family clients share refresh tokens.
+	Family bool
+	// FirstParty clients are known everywhere and need nobody's consent.
+	FirstParty bool
+	// Tenant of a registered application.
+	Tenant ident.TenantID
+	// Principal is the application's own, in its tenant; zero for a first-party client.
+	Principal world.Principal
+	// Redirects are where answers to browsers may go.
+	Redirects []Redirect
+}
+
+// Client returns the application that a client id names at a tenant; the zero tenant is organizations or common, and
+// tenantName what messages call it.
+func (d Directory) Client(name string, tenant ident.TenantID, tenantName string) (Client, error) {
+	id, err := ident.Parse[ident.ClientID](name)
+	if err != nil {
+		return Client{}, oauth.UnknownClient(Clip(name), tenantName)
+	}
+	if a, ok := d.Catalog.App(id); ok {
+		return Client{
+			ID: id, Name: a.DisplayName, Public: a.Public, Family: a.Family, FirstParty: true, Redirects: firstPartyRedirects(a),
+		}, nil
+	}
+	a, ok := d.World.Application(id)
+	if !ok || (!tenant.IsZero() && a.Tenant != tenant) {
+		return Client{ID: id}, oauth.UnknownClient(id.String(), tenantName)
+	}
+	c := Client{ID: id, Name: a.DisplayName, Public: a.Public, Tenant: a.Tenant, Redirects: registeredRedirects(a)}
+	if p, ok := d.World.ServicePrincipalOf(a.Tenant, id); ok {
+		c.Principal = p
+		if !p.Enabled {
+			return c, oauth.ClientDisabled(id.String())
+		}
+	}
+	return c, nil
+}
+
+// Target is the resource that a token is for.
+type Target struct {
+	ID   ident.ClientID
+	Name string
+	// Audience is the aud of its tokens.
+	Audience string
+	// Groups puts the principal's groups into its tokens.
+	Groups bool
+	// Offers are the delegated permissions there are.
+	Offers []string
+	// registered resources belong to a tenant.
+	registered bool
+}
+
+// Target finds the resource that scopes ask for, or Microsoft Graph if they name none.
+func (d Directory) Target(s Scopes, tenant ident.TenantID, tenantName string) (Target, error) {
+	name := s.Resource
+	if name == "" {
+		name = directory.MicrosoftGraph().String()
+	}
+	if r, aud, ok := d.Catalog.Resource(name); ok {
+		return Target{ID: r.AppID, Name: r.DisplayName, Audience: aud, Groups: r.GroupClaims, Offers: r.Scopes}, nil
+	}
+	unknown := oauth.UnknownResource(Clip(name), tenantName)
+	app, aud, ok := d.registered(tenant, name)
+	if !ok {
+		return Target{}, unknown
+	}
+	if p, ok := d.World.ServicePrincipalOf(tenant, app.AppID); !ok || !p.Enabled {
+		return Target{}, unknown
+	}
+	return Target{
+		ID: app.AppID, Name: app.DisplayName, Audience: aud, Groups: true, Offers: []string{"user_impersonation"}, registered: true,
+	}, nil
+}
+
+// registered finds an application by appId or identifier URI, and the aud of its tokens.
+func (d Directory) registered(tenant ident.TenantID, name string) (directory.Application, string, bool) {
+	if id, err := ident.Parse[ident.ClientID](name); err == nil {
+		a, ok := d.World.Application(id)
+		return a, id.String(), ok && a.Tenant == tenant
+	}
+	a, ok := d.World.ApplicationByURI(tenant, strings.TrimSuffix(name, "/"))
+	return a, name, ok
+}
+
+// Named returns the permissions that scopes ask for by name, in the resource's spelling.
+func (t Target) Named(s Scopes) ([]string, error) {
+	out := make([]string, 0, len(s.Permissions))
+	for _, p := range s.Permissions {
+		i := slices.IndexFunc(t.Offers, func(o string) bool { return strings.EqualFold(o, p) })
+		if i < 0 {
+			return nil, oauth.BadScope(Clip(p), "does not exist on the resource "+t.Name)
+		}
+		out = append(out, t.Offers[i])
+	}
+	return out, nil
+}
+
+// Clip keeps what of a parameter may stand in a message.
+func Clip(s string) string {
+	out := make([]rune, 0, 64)
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f || r == 0xfffd {
+			continue
+		}
+		if len(out) == 100 {
+			return string(out) + "…"
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}

@@ -1,0 +1,69 @@
+package grant
+
+import (
+	"github.com/keyreeve/keyreeve/internal/consent"
+	"github.com/keyreeve/keyreeve/internal/oauth"
+)
+
+// resolve finds the resource that a request asks for.
+func (h Handler) resolve(req *request, person bool) error {
+	if req.v1 {
+		if err := req.readResource(); err != nil {
+			return err
+		}
+	} else if err := req.readScope(person); err != nil {
+		return err
+	}
+	tenant := req.tenant.ID
+	if tenant.IsZero() {
+		tenant = req.client.Tenant
+	}
+	var err error
+	req.target, err = h.apps().Target(req.scopes, tenant, h.tenantName(req))
+	return err
+}
+
+// readResource reads v1's resource parameter; a code remembers that of its start.
+func (r *request) readResource() error {
+	name := r.form[oauth.ParamResource]
+	if name == "" {
+		name = r.asked
+	}
+	if name == "" {
+		return oauth.MissingParameter(oauth.ParamResource)
+	}
+	if r.asked != "" && name != r.asked {
+		return oauth.BadScope(consent.Clip(name), "is not the resource that the code was asked for")
+	}
+	r.scopes = consent.V1Scopes(name)
+	return nil
+}
+
+// readScope reads v2's scope parameter; a code remembers that of its start.
+func (r *request) readScope(person bool) error {
+	text := r.form[oauth.ParamScope]
+	if text == "" {
+		text = r.asked
+	}
+	if text == "" {
+		return oauth.MissingParameter(oauth.ParamScope)
+	}
+	s, err := consent.ParseScope(text)
+	if err != nil {
+		return err
+	}
+	if !person && (!s.All || s.Resource == "") {
+		return oauth.NotDefaultScope(consent.Clip(text))
+	}
+	if r.asked != "" {
+		asked, err := consent.ParseScope(r.asked)
+		if err != nil {
+			return err
+		}
+		if s.Resource != asked.Resource {
+			return oauth.BadScope(consent.Clip(text), "is for another resource than the code was asked for")
+		}
+	}
+	r.scopes = s
+	return nil
+}
