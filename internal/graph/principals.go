@@ -66,7 +66,7 @@ func principalSchema() schema[principal] {
 		empty("notificationEmailAddresses"),
 		nil_("preferredSingleSignOnMode"),
 		nil_("preferredTokenSigningKeyThumbprint"),
-		{name: "replyUrls", value: func(p principal) any { return textsOrEmpty(p.app.RedirectURIs) }},
+		{name: "replyUrls", value: func(p principal) any { return textsOrEmpty(p.app.RedirectURIs()) }},
 		{name: "servicePrincipalNames", value: principal.names, kind: filterTexts},
 		text("servicePrincipalType", func(p principal) string { return string(p.Type) }),
 		{name: "signInAudience", value: func(p principal) any { return textOrNull(unlessManaged("AzureADMyOrg")(p)) }},
