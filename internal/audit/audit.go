@@ -19,6 +19,7 @@ const (
 	TokenIssued            Event = "tokenIssued"
 	RefreshReused          Event = "refreshTokenReused"
 	CodeReused             Event = "authorizationCodeReused"
+	ConsentGiven           Event = "consentGiven"
 	DeviceApproved         Event = "deviceApproved"
 	DeviceDeclined         Event = "deviceDeclined"
 	SessionRevoked         Event = "sessionRevoked"

@@ -32,12 +32,15 @@ type Client struct {
 	Family bool
 	// FirstParty clients are known everywhere and need nobody's consent.
 	FirstParty bool
-	// Tenant of a registered application.
+	// Tenant is where a registered application acts: the tenant that was asked, or at organizations and common its own;
+	// zero if it may act in any.
 	Tenant ident.TenantID
-	// Principal is the application's own, in its tenant; zero for a first-party client.
+	// Principal is the application's own in that tenant; of a first-party client, its id at least.
 	Principal world.Principal
 	// Redirects are where answers to browsers may go.
 	Redirects []Redirect
+	// app is set for a registered client.
+	app *directory.Application
 }
 
 // Client returns the application that a client id names at a tenant; the zero tenant is organizations or common, and
@@ -48,16 +51,19 @@ func (d Directory) Client(name string, tenant ident.TenantID, tenantName string)
 		return Client{}, oauth.UnknownClient(Clip(name), tenantName)
 	}
 	if a, ok := d.Catalog.App(id); ok {
-		return Client{
-			ID: id, Name: a.DisplayName, Public: a.Public, Family: a.Family, FirstParty: true, Redirects: firstPartyRedirects(a),
-		}, nil
+		c := Client{ID: id, Name: a.DisplayName, Public: a.Public, Family: a.Family, FirstParty: true, Redirects: firstPartyRedirects(a)}
+		c.Principal.ID = d.principalOf(a, tenant)
+		return c, nil
 	}
 	a, ok := d.World.Application(id)
-	if !ok || (!tenant.IsZero() && a.Tenant != tenant) {
+	if !ok || (!tenant.IsZero() && a.Tenant != tenant && !a.MultiTenant()) {
 		return Client{ID: id}, oauth.UnknownClient(id.String(), tenantName)
 	}
-	c := Client{ID: id, Name: a.DisplayName, Public: a.Public, Tenant: a.Tenant, Redirects: registeredRedirects(a)}
-	if p, ok := d.World.ServicePrincipalOf(a.Tenant, id); ok {
+	c := Client{ID: id, Name: a.DisplayName, Public: a.Public, Tenant: tenant, Redirects: registeredRedirects(a), app: &a}
+	if tenant.IsZero() && !a.MultiTenant() {
+		c.Tenant = a.Tenant
+	}
+	if p, ok := d.World.ServicePrincipalOf(c.Tenant, id); ok {
 		c.Principal = p
 		if !p.Enabled {
 			return c, oauth.ClientDisabled(id.String())
@@ -74,10 +80,21 @@ type Target struct {
 	Audience string
 	// Groups puts the principal's groups into its tokens.
 	Groups bool
-	// Offers are the delegated permissions there are.
-	Offers []string
-	// registered resources belong to a tenant.
-	registered bool
+	// Offers are the delegated permissions there are, and All those that a first-party client has without asking.
+	Offers []Permission
+	All    []string
+	// Principal stands for it in the tenant; zero at organizations and common.
+	Principal ident.ObjectID
+	// app is set for a registered resource.
+	app *directory.Application
+}
+
+// Permission is a delegated permission as people are asked for it.
+type Permission struct {
+	Value, Name, Text string
+	// Admin says that only an administrator may consent.
+	Admin bool
+	id    ident.PermissionID
 }
 
 // Target finds the resource that scopes ask for, or Microsoft Graph if they name none.
@@ -87,19 +104,33 @@ func (d Directory) Target(s Scopes, tenant ident.TenantID, tenantName string) (T
 		name = directory.MicrosoftGraph().String()
 	}
 	if r, aud, ok := d.Catalog.Resource(name); ok {
-		return Target{ID: r.AppID, Name: r.DisplayName, Audience: aud, Groups: r.GroupClaims, Offers: r.Scopes}, nil
+		t := Target{ID: r.AppID, Name: r.DisplayName, Audience: aud, Groups: r.GroupClaims, All: r.Scopes, Offers: d.firstPartyOffers(r)}
+		t.Principal = d.principalOf(r, tenant)
+		return t, nil
 	}
 	unknown := oauth.UnknownResource(Clip(name), tenantName)
 	app, aud, ok := d.registered(tenant, name)
 	if !ok {
 		return Target{}, unknown
 	}
-	if p, ok := d.World.ServicePrincipalOf(tenant, app.AppID); !ok || !p.Enabled {
+	p, ok := d.World.ServicePrincipalOf(tenant, app.AppID)
+	if !ok || !p.Enabled {
 		return Target{}, unknown
 	}
 	return Target{
-		ID: app.AppID, Name: app.DisplayName, Audience: aud, Groups: true, Offers: []string{"user_impersonation"}, registered: true,
+		ID: app.AppID, Name: app.DisplayName, Audience: aud, Groups: true, Offers: registeredOffers(app), Principal: p.ID, app: &app,
 	}, nil
+}
+
+// principalOf is the service principal of a first-party resource.
+func (d Directory) principalOf(r directory.FirstParty, tenant ident.TenantID) ident.ObjectID {
+	if p, ok := d.World.ServicePrincipalOf(tenant, r.AppID); ok {
+		return p.ID
+	}
+	if t, ok := d.World.Tenant(tenant); ok {
+		return directory.FirstPartyPrincipal(t, r).ID
+	}
+	return ident.ObjectID{}
 }
 
 // registered finds an application by appId or identifier URI, and the aud of its tokens.
@@ -112,11 +143,11 @@ func (d Directory) registered(tenant ident.TenantID, name string) (directory.App
 	return a, name, ok
 }
 
-// Named returns the permissions that scopes ask for by name, in the resource's spelling.
-func (t Target) Named(s Scopes) ([]string, error) {
-	out := make([]string, 0, len(s.Permissions))
+// Named returns the permissions that scopes ask for by name.
+func (t Target) Named(s Scopes) ([]Permission, error) {
+	out := make([]Permission, 0, len(s.Permissions))
 	for _, p := range s.Permissions {
-		i := slices.IndexFunc(t.Offers, func(o string) bool { return strings.EqualFold(o, p) })
+		i := slices.IndexFunc(t.Offers, func(o Permission) bool { return strings.EqualFold(o.Value, p) })
 		if i < 0 {
 			return nil, oauth.BadScope(Clip(p), "does not exist on the resource "+t.Name)
 		}

@@ -36,13 +36,18 @@ func firstPartyRedirects(a directory.FirstParty) []Redirect {
 }
 
 func registeredRedirects(a directory.Application) []Redirect {
-	kind := Web
-	if a.Public {
-		kind = Native
-	}
-	out := make([]Redirect, 0, len(a.RedirectURIs))
-	for _, u := range a.RedirectURIs {
-		out = append(out, Redirect{u, kind})
+	var out []Redirect
+	for _, group := range []struct {
+		uris []string
+		kind Kind
+	}{{a.WebRedirectURIs, Web}, {a.SPARedirectURIs, SPA}, {a.PublicRedirectURIs, Native}} {
+		for _, u := range group.uris {
+			kind := group.kind
+			if a.Public && kind == Web {
+				kind = Native // it has no secret anywhere
+			}
+			out = append(out, Redirect{u, kind})
+		}
 	}
 	return out
 }

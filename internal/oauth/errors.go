@@ -343,6 +343,24 @@ func Declined() *Error {
 	return bad(AccessDenied, 65004, "User declined to consent to access the app.")
 }
 
+// NothingAsked says: the application asks for all that it registered for at a resource, and that is nothing.
+func NothingAsked(client, resource string) *Error {
+	return bad(InvalidScope, 650057, "Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the "+
+		"client's application registration. Client app ID: %s. Resource: %s.", client, resource)
+}
+
+// NotAssigned says: the application lets in only who was given a role of it.
+func NotAssigned(user, client, name string) *Error {
+	return bad(InvalidGrant, 50105, "Your administrator has configured the application %s ('%s') to block users unless they are specifically granted access. "+
+		"The signed in user '%s' is blocked because they are not a direct member of a group with access, nor had access directly assigned by an administrator.", name, client, user)
+}
+
+// AdminMustConsent says: only an administrator may allow what is asked for.
+func AdminMustConsent(name string) *Error {
+	e := bad(ConsentRequired, 90094, "The application '%s' requires permission to access resources in your organization that only an administrator can grant.", name)
+	return e
+}
+
 // Canceled says: the person turned back before signing in.
 func Canceled() *Error {
 	return bad(AccessDenied, 65004, "User canceled the sign-in.")

@@ -171,4 +171,3 @@ func Fence(w http.ResponseWriter) {
 
 // now is the time as problems show it.
 func (p *Printer) stamp() string { return p.now().UTC().Format("2006-01-02 15:04:05 UTC") }
-

@@ -31,8 +31,8 @@ type Config struct {
 	AccessTokenLife time.Duration
 	// Brand is how the sign-in pages show whose they are.
 	Brand page.Brand
-	Log             *slog.Logger
-	Now             func() time.Time
+	Log   *slog.Logger
+	Now   func() time.Time
 	// Progress, if set, is told what is being done while something takes long.
 	Progress func(string)
 }

@@ -97,7 +97,7 @@ func TestDeviceFlowInABrowser(t *testing.T) {
 	}
 	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"))
 	shots(t, ctx, "1-empty")
-	run(press("WRONG"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
+	run(chromedp.WaitVisible(chromedp.CSS(`#code:focus`)), press("WRONG"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
 	shots(t, ctx, "2-wrong-code")
 
 	run(chromedp.Navigate(link), heading("Check your code"))
@@ -107,14 +107,14 @@ func TestDeviceFlowInABrowser(t *testing.T) {
 		t.Fatalf("the link fills in %q, want %q", filled, code)
 	}
 	shots(t, ctx, "3-code")
-	run(press("\r"), heading("Sign in"))
+	run(chromedp.WaitVisible(chromedp.CSS(`#code:focus`)), press("\r"), heading("Sign in"))
 	shots(t, ctx, "4-signin")
-	run(press(s.Alice.UserPrincipalName), press("\t"), press("not it"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
+	run(chromedp.WaitVisible(chromedp.CSS(`#username:focus`)), press(s.Alice.UserPrincipalName), press("\t"), press("not it"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
 	shots(t, ctx, "5-wrong-password")
 	if a := poll(); a.Str(t, "error") != "authorization_pending" {
 		t.Fatal(a.Text)
 	}
-	run(press(logintest.Password), press("\r"), heading("Is this you?"))
+	run(chromedp.WaitVisible(chromedp.CSS(`#password:focus`)), press(logintest.Password), press("\r"), heading("Is this you?"))
 	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(`main`)))
 	if err != nil {
 		t.Fatal(err)
@@ -158,13 +158,13 @@ func TestDeclineInABrowser(t *testing.T) {
 	heading := func(want string) chromedp.Action[chromedp.Void] {
 		return chromedp.WaitVisible(chromedp.Search(`//h1[normalize-space()="` + want + `"]`))
 	}
-	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"), chromedp.KeyEvent(strings.ToLower(code)+"\r"), heading("Sign in"),
-		chromedp.KeyEvent(bob.UserPrincipalName+"\t"+logintest.Password+"\r"), heading("Choose a new password"))
+	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"), chromedp.WaitVisible(chromedp.CSS(`#code:focus`)), chromedp.KeyEvent(strings.ToLower(code)+"\r"), heading("Sign in"),
+		chromedp.WaitVisible(chromedp.CSS(`#username:focus`)), chromedp.KeyEvent(bob.UserPrincipalName+"\t"+logintest.Password+"\r"), heading("Choose a new password"))
 	shots(t, ctx, "9-new-password")
-	run(chromedp.KeyEvent(logintest.Password+"\t"+logintest.Password+"\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
+	run(chromedp.WaitVisible(chromedp.CSS(`#new:focus`)), chromedp.KeyEvent(logintest.Password+"\t"+logintest.Password+"\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
 	shots(t, ctx, "10-new-password-refused")
 	const fresh = "another horse entirely"
-	run(chromedp.KeyEvent(fresh+"\t"+fresh+"\r"), heading("Is this you?"), chromedp.WaitVisible(chromedp.CSS(`#elsewhere`)))
+	run(chromedp.WaitVisible(chromedp.CSS(`#new:focus`)), chromedp.KeyEvent(fresh+"\t"+fresh+"\r"), heading("Is this you?"), chromedp.WaitVisible(chromedp.CSS(`#elsewhere`)))
 	shots(t, ctx, "11-elsewhere")
 	run(chromedp.Click(chromedp.CSS(`button[value=decline]`)), heading("Canceled"))
 	shots(t, ctx, "12-declined")

@@ -128,24 +128,30 @@ func tenantName(t directory.Tenant) string {
 
 // takeConfirmation takes the answer and carries it out.
 func (h Handler) takeConfirmation(w http.ResponseWriter, r *http.Request, f *flow, form url.Values) (string, error) {
-	v := page.View{Title: "You are signed in", Done: true, App: f.client.Name, User: h.userName(f.User)}
-	name := "done"
-	var err error
 	switch form.Get("action") {
 	case "approve":
-		err = h.approve(r, f)
 	case "decline":
-		v.Title, v.Done, name = "Canceled", false, "declined"
-		err = h.decline(r, f)
+		return "", h.declineDevice(w, r, f)
 	default:
-		err = handoff.Stale(nil)
+		return "", handoff.Stale(nil)
 	}
-	if err != nil {
+	if err := h.approve(r, f); err != nil {
 		return "", err
 	}
 	f.written = true
 	handoff.Unbind(w, f.ID)
-	return "", h.Pages.Print(w, r, http.StatusOK, name, v)
+	return "", h.Pages.Print(w, r, http.StatusOK, "done",
+		page.View{Title: "You are signed in", Done: true, App: f.client.Name, User: h.userName(f.User)})
+}
+
+// declineDevice ends the device sign-in and says so.
+func (h Handler) declineDevice(w http.ResponseWriter, r *http.Request, f *flow) error {
+	if err := h.decline(r, f); err != nil {
+		return err
+	}
+	f.written = true
+	handoff.Unbind(w, f.ID)
+	return h.Pages.Print(w, r, http.StatusOK, "declined", page.View{Title: "Canceled", App: f.client.Name})
 }
 
 // approve begins the session and lets the device have it.

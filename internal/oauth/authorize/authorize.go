@@ -53,6 +53,8 @@ func (h Handler) Mount(mux *http.ServeMux) {
 		handle(method+" /{tenant}/oauth2/v2.0/authorize", v2)
 		handle(method+" /{tenant}/oauth2/authorize", v1)
 	}
+	handle("GET /{tenant}/adminconsent", h.adminConsent)
+	handle("GET /{tenant}/v2.0/adminconsent", h.adminConsent)
 	handle("GET "+handoff.FinishPath, h.finish)
 	handle("GET /common/oauth2/nativeclient", h.native)
 }
@@ -76,7 +78,7 @@ func (h Handler) authorize(w http.ResponseWriter, r *http.Request, v1 bool) erro
 			return err
 		}
 		ev.Add("refused", e.Code())
-		return h.answer(w, r, req, client, h.issuer(req, directoryOf(req)), refusal(e))
+		return h.answer(w, r, req, client.Name, h.issuer(req, directoryOf(req)), refusal(e))
 	}
 	text, err := req.Seal(h.Sealer)
 	if err != nil {
@@ -186,14 +188,14 @@ func directoryOf(req handoff.Request) string {
 }
 
 // answer sends the client what came of its request.
-func (h Handler) answer(w http.ResponseWriter, r *http.Request, req handoff.Request, client consent.Client, issuer string, fields []page.Field) error {
+func (h Handler) answer(w http.ResponseWriter, r *http.Request, req handoff.Request, name, issuer string, fields []page.Field) error {
 	if req.State != "" {
 		fields = append(fields, page.Field{Name: oauth.ParamState, Value: req.State})
 	}
 	fields = append(fields, page.Field{Name: "iss", Value: issuer})
 	if req.Mode == oauth.ModeFormPost {
 		return h.Pages.Print(w, r, http.StatusOK, "handon", page.View{
-			Title: "One moment", App: client.Name, Action: req.Redirect, Targets: []string{req.Origin}, Fields: fields, Script: true,
+			Title: "One moment", App: name, Action: req.Redirect, Targets: []string{req.Origin}, Fields: fields, Script: true,
 		})
 	}
 	q := url.Values{}

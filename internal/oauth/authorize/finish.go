@@ -44,16 +44,19 @@ func (h Handler) finish(w http.ResponseWriter, r *http.Request) error {
 		tenant = p.Tenant.String()
 	}
 	if res.Refusal != nil {
-		return h.answer(w, r, req, client, h.issuer(req, tenant), refusal(res.Refusal.Error()))
+		return h.answer(w, r, req, client.Name, h.issuer(req, tenant), refusal(res.Refusal.Error()))
+	}
+	if req.AdminConsent {
+		return h.consented(w, r, req, client.Name, tenant)
 	}
 	code, err := h.code(r, res, client)
 	if e, ok := oauth.As(err); ok {
-		return h.answer(w, r, req, client, h.issuer(req, tenant), refusal(e))
+		return h.answer(w, r, req, client.Name, h.issuer(req, tenant), refusal(e))
 	}
 	if err != nil {
 		return err
 	}
-	return h.answer(w, r, req, client, h.issuer(req, tenant), []page.Field{{Name: oauth.ParamCode, Value: code}})
+	return h.answer(w, r, req, client.Name, h.issuer(req, tenant), []page.Field{{Name: oauth.ParamCode, Value: code}})
 }
 
 // code begins the session and keeps a code for it, bound to all that the request said.
@@ -101,7 +104,10 @@ func (h Handler) allowed(tx *store.Tx, req handoff.Request, client consent.Clien
 	if err != nil {
 		return err
 	}
-	_, err = consent.Permissions(tx, client, target, s, user)
+	if err := h.Apps.Assigned(tx, client, user); err != nil {
+		return err
+	}
+	_, err = h.Apps.Permissions(client, target, s, user.ID)
 	return err
 }
 

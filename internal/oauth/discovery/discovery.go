@@ -71,7 +71,7 @@ func fold(path string) string {
 		folded = strings.ReplaceAll(folded, "//", "/")
 	}
 	ours := folded == "/device" || strings.HasPrefix(folded, "/device/")
-	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/"} {
+	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/", "/adminconsent"} {
 		ours = ours || strings.Contains(folded, part)
 	}
 	if !ours {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/caller"
-	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -66,7 +65,7 @@ func (h Handler) issue(tx *store.Tx, req *request, s subject) (issued, error) {
 // issueUser adds what the tokens of a person have.
 func (h Handler) issueUser(tx *store.Tx, req *request, s subject, out *issued) error {
 	var err error
-	if req.scp, err = consent.Permissions(tx, req.client.Client, req.target, req.scopes, s.user); err != nil {
+	if req.scp, err = h.allowed(tx, req, s); err != nil {
 		return err
 	}
 	h.forUser(&out.claims, req, s)
@@ -144,6 +143,7 @@ func (h Handler) forUser(c *token.Access, req *request, s subject) {
 // directoryClaims adds roles and groups, or the place to ask for them when they are too many. They inform clients;
 // decisions look them up.
 func (h Handler) directoryClaims(c *token.Access, req *request, collection string) {
+	c.Roles = h.apps().Roles(req.target, c.Object)
 	for _, r := range caller.Roles(h.World, c.Object) {
 		c.DirectoryRoles = append(c.DirectoryRoles, r.String())
 	}

@@ -3,6 +3,7 @@ package grant
 import (
 	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/oauth"
+	"github.com/keyreeve/keyreeve/internal/store"
 )
 
 // resolve finds the resource that a request asks for.
@@ -66,4 +67,23 @@ func (r *request) readScope(person bool) error {
 	}
 	r.scopes = s
 	return nil
+}
+
+// allowed returns the delegated permissions that a person's token carries, and refuses what nobody allowed. Away from
+// organizations and common, client and resource are those of the tenant that was asked; there, of the person's.
+func (h Handler) allowed(tx *store.Tx, req *request, s subject) ([]string, error) {
+	if req.tenant.ID.IsZero() {
+		c, err := h.apps().Client(req.client.ID.String(), s.user.Tenant, s.user.Tenant.String())
+		if err != nil {
+			return nil, err
+		}
+		req.client.Client = c
+		if req.target, err = h.apps().Target(req.scopes, s.user.Tenant, s.user.Tenant.String()); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.apps().Assigned(tx, req.client.Client, s.user); err != nil {
+		return nil, err
+	}
+	return h.apps().Permissions(req.client.Client, req.target, req.scopes, s.user.ID)
 }
