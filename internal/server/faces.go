@@ -76,6 +76,7 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	mux := http.NewServeMux()
 	h := &graph.Handler{
 		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		Logon:        &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: s.cfg.Now},
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}
 	h.Mount(mux)
