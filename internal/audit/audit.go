@@ -19,7 +19,6 @@ const (
 	TokenIssued            Event = "tokenIssued"
 	RefreshReused          Event = "refreshTokenReused"
 	CodeReused             Event = "authorizationCodeReused"
-	ConsentGiven           Event = "consentGiven"
 	DeviceApproved         Event = "deviceApproved"
 	DeviceDeclined         Event = "deviceDeclined"
 	SessionRevoked         Event = "sessionRevoked"
