@@ -32,6 +32,8 @@ type Client struct {
 	Family bool
 	// FirstParty clients are known everywhere and need nobody's consent.
 	FirstParty bool
+	// Managed clients are managed identities.
+	Managed bool
 	// Tenant is where a registered application acts: the tenant that was asked, or at organizations and common its own;
 	// zero if it may act in any.
 	Tenant ident.TenantID
@@ -56,6 +58,15 @@ func (d Directory) Client(name string, tenant ident.TenantID, tenantName string)
 		return c, nil
 	}
 	a, ok := d.World.Application(id)
+	if !ok {
+		// A managed identity has no application, only a principal. It signs in by a federated credential alone.
+		if p, ok := d.World.ServicePrincipalOf(tenant, id); ok {
+			if !p.Enabled {
+				return Client{ID: id}, oauth.ClientDisabled(id.String())
+			}
+			return Client{ID: id, Name: p.DisplayName, Tenant: tenant, Principal: p, Managed: true}, nil
+		}
+	}
 	if !ok || (!tenant.IsZero() && a.Tenant != tenant && !a.MultiTenant()) {
 		return Client{ID: id}, oauth.UnknownClient(id.String(), tenantName)
 	}
@@ -70,6 +81,15 @@ func (d Directory) Client(name string, tenant ident.TenantID, tenantName string)
 		}
 	}
 	return c, nil
+}
+
+// Owns reports whether a credential that an object has counts for the client: it is its application's, or that of its
+// principal in the tenant at hand. The zero id is the application's.
+func (c Client) Owns(owner ident.ObjectID) bool {
+	if owner.IsZero() {
+		return !c.Managed
+	}
+	return owner == c.Principal.ID || c.app != nil && owner == c.app.ID
 }
 
 // Target is the resource that a token is for.

@@ -165,6 +165,9 @@ func (d Directory) Missing(c Client, t Target, s Scopes, user ident.ObjectID, an
 	if err != nil {
 		return nil, err
 	}
+	if len(wanted) == 0 && c.FirstParty {
+		return nil, oauth.NoConsent(c.ID.String(), c.Name)
+	}
 	if len(wanted) == 0 {
 		return nil, oauth.NothingAsked(c.ID.String(), t.Name)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/logon"
@@ -138,7 +139,7 @@ func Start(t *testing.T) *Service {
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
 	grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
-		Now: s.Clock.Now, Log: log,
+		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now},
 	}.Mount(mux)
 	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
 	printer, err := page.NewPrinter(page.Brand{}, s.BaseURL, s.Clock.Now)

@@ -177,6 +177,63 @@ func UnknownAssertion() *Error {
 	return bad(InvalidClient, 700027, "The certificate with identifier used to sign the client assertion is not registered on application.")
 }
 
+// BadAssertion says: a client assertion cannot be read.
+func BadAssertion(why string) *Error {
+	return bad(InvalidClient, 50027, "JWT token is invalid or malformed: %s.", why)
+}
+
+// AssertionOfOther says: a client assertion was made about another application.
+func AssertionOfOther() *Error {
+	return bad(InvalidClient, 700021, "Client assertion application identifier doesn't match 'client_id' parameter.")
+}
+
+// AssertionAudience says: a client assertion is meant for somebody else.
+func AssertionAudience() *Error {
+	return bad(InvalidClient, 700023, "Client assertion audience claim does not match Realm issuer: it must be the token endpoint of the tenant.")
+}
+
+// AssertionTime says: a client assertion is over, not good yet, or good for too long.
+func AssertionTime(now, from, to time.Time) *Error {
+	const form = "2006-01-02T15:04:05.0000000Z"
+	return bad(InvalidClient, 700024, "Client assertion is not within its valid time range. Current time: %s, assertion valid from %s, expiry time of assertion %s.",
+		now.UTC().Format(form), from.UTC().Format(form), to.UTC().Format(form))
+}
+
+// AssertionSignature says: a registered certificate is named, and did not sign the assertion or is over.
+func AssertionSignature(why string) *Error {
+	return bad(InvalidClient, 700027, "The certificate with identifier used to sign the client assertion is expired on application or its signature validation failed: %s.", why)
+}
+
+// AssertionReplayed says: the same assertion came from too many places.
+func AssertionReplayed() *Error {
+	return bad(InvalidClient, 7000274, "The client assertion was presented from too many network addresses: make a new one.")
+}
+
+// AssertionForged says: no key of the issuer signed the assertion.
+func AssertionForged() *Error {
+	return bad(InvalidClient, 50013, "Assertion failed signature validation: no key of its issuer signed it.")
+}
+
+// IssuerUnknown says: the keys of a trusted issuer could not be found.
+func IssuerUnknown(issuer string) *Error {
+	return bad(InvalidClient, 700225, "The signing keys of the assertion's issuer '%s' could not be found: its openid-configuration must be readable from here.", issuer)
+}
+
+// NoFederatedCredential says in what an assertion of somebody else differs from all that is trusted; nearest is how far
+// the best match went: to none (0), to the issuer, to the subject, to the audience.
+func NoFederatedCredential(nearest int, issuer, subject, audience string) *Error {
+	const rest = " Please check your federated identity credential Subject, Audience and Issuer against the presented assertion."
+	switch nearest {
+	case 0:
+		return bad(InvalidClient, 70021, "No matching federated identity record found for presented assertion."+rest)
+	case 1:
+		return bad(InvalidClient, 700211, "No matching federated identity record found for presented assertion issuer '%s'."+rest, issuer)
+	case 2:
+		return bad(InvalidClient, 700213, "No matching federated identity record found for presented assertion subject '%s'."+rest, subject)
+	}
+	return bad(InvalidClient, 700212, "No matching federated identity record found for presented assertion audience '%s'."+rest, audience)
+}
+
 // BadScope says: a scope cannot be read or given.
 func BadScope(scope, why string) *Error {
 	return bad(InvalidScope, 70011, "The provided value for the input parameter 'scope' is not valid. The scope '%s' %s.", scope, why)
@@ -364,6 +421,26 @@ func AdminMustConsent(name string) *Error {
 // Canceled says: the person turned back before signing in.
 func Canceled() *Error {
 	return bad(AccessDenied, 65004, "User canceled the sign-in.")
+}
+
+// OnBehalfSignature says: the token that a service presented is none of this service's.
+func OnBehalfSignature() *Error {
+	return bad(InvalidGrant, 50013, "Assertion failed signature validation: it is no access token of this service.")
+}
+
+// OnBehalfAudience says: the token was issued for another service than the one that presents it.
+func OnBehalfAudience() *Error {
+	return bad(InvalidGrant, 500131, "Assertion audience does not match the Client app presenting the assertion. The audience in the assertion must be the app that presents it.")
+}
+
+// OnBehalfTime says: the token is over.
+func OnBehalfTime() *Error {
+	return bad(InvalidGrant, 500133, "Assertion is not within its valid time range. Ensure that the access token is not expired before using it for user assertion.")
+}
+
+// OnBehalfOfApp says: the token is an application's, and stands for no person.
+func OnBehalfOfApp() *Error {
+	return bad(InvalidGrant, 7000114, "Application is not allowed to make application on-behalf-of calls: the assertion stands for no user.")
 }
 
 // DevicePending says: the person has not finished.

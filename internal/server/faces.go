@@ -20,6 +20,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/graph"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/mirror"
@@ -53,7 +54,7 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
 	grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
-		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife,
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now}},
 	}.Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}
 	pages, err := page.NewPrinter(s.cfg.Brand, e.Login, now)

@@ -131,10 +131,10 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 	return h.write(w, metadata{
 		TokenEndpoint: at + endpoints + "token", DeviceEndpoint: at + endpoints + "devicecode",
 		AuthorizationEndpoint: at + endpoints + "authorize", JWKSURI: at + keys, Issuer: issuer(named),
-		TokenAuthMethods: []string{"client_secret_post", "client_secret_basic"},
+		TokenAuthMethods: []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: []string{string(keyring.Algorithm)}, ResponseTypes: []string{"code"},
 		ResponseModes: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost}, ChallengeMethods: []string{"S256"}, ResponseIssuer: true,
-		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantPassword},
+		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantOnBehalfOf, oauth.GrantPassword},
 		Scopes:     []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeOfflineAccess},
 		Claims: []string{
 			"sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "preferred_username", "name", "tid", "oid", "ver", "email", "amr", "sid",

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/consent"
@@ -53,8 +54,7 @@ func (h Handler) authenticate(ctx context.Context, req *request, person bool) er
 		if req.keepsNone() {
 			return oauth.PublicClient()
 		}
-		// No key is registered on any application, so none can have signed it.
-		return oauth.UnknownAssertion()
+		return h.checkAssertion(ctx, req)
 	case secret != "":
 		if req.keepsNone() {
 			return oauth.PublicClient()
@@ -75,6 +75,7 @@ func (h Handler) checkSecret(ctx context.Context, req *request, secret string) e
 	var records []proof.ClientSecret
 	err := h.DB.View(ctx, func(tx *store.Tx) (err error) {
 		records, err = tx.ClientSecrets(req.client.ID)
+		records = slices.DeleteFunc(records, func(r proof.ClientSecret) bool { return !req.client.Owns(r.Owner) })
 		return err
 	})
 	if err != nil {

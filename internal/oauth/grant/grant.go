@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/oauth"
@@ -45,6 +46,10 @@ type Handler struct {
 	// DeviceInterval is how often device clients are told to poll; 0 means 5 s.
 	DeviceInterval time.Duration
 
+	// Issuers finds the keys of those whose tokens applications trust; nil if nobody is.
+	Issuers issuer.Source
+
+	replays *replays
 	// polls and starts bound how often a device code is polled and device flows are begun.
 	polls, starts *throttle.Limit
 }
@@ -67,6 +72,7 @@ func (h Handler) Mount(mux *http.ServeMux) {
 	if h.DeviceInterval == 0 {
 		h.DeviceInterval = 5 * time.Second
 	}
+	h.replays = &replays{}
 	h.polls = &throttle.Limit{Burst: pollBurst, Every: h.DeviceInterval / 2}
 	h.starts = &throttle.Limit{Burst: startBurst, Every: time.Second}
 	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: web.OAuthErrors(h.BaseURL, h.Now)}
@@ -103,6 +109,8 @@ func grants(name string) (rule, bool) {
 		return rule{person: true, prepare: Handler.preparePassword, redeem: Handler.redeemPassword}, true
 	case oauth.GrantRefreshToken:
 		return rule{person: true, find: Handler.findRefresh, redeem: Handler.redeemRefresh}, true
+	case oauth.GrantOnBehalfOf:
+		return rule{person: true, prepare: Handler.prepareOnBehalf, redeem: Handler.redeemOnBehalf}, true
 	case oauth.GrantClientCredentials:
 		return rule{redeem: Handler.redeemClient}, true
 	}

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"encoding/json"
+	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/consent"
 	"net/http"
 	"net/url"
@@ -41,6 +42,8 @@ type request struct {
 	code     session.Code
 	device   session.DeviceCode
 	verified logon.Verified
+	// caller is the person whose token a service presented.
+	caller caller.Caller
 }
 
 // form is a parsed body: each parameter once, none of them empty (RFC 6749 3.2: empty counts as absent).
