@@ -92,6 +92,26 @@ func (c Client) Owns(owner ident.ObjectID) bool {
 	return owner == c.Principal.ID || c.app != nil && owner == c.app.ID
 }
 
+// Audiences are the aud values of tokens that were issued for a registered application.
+func (d Directory) Audiences(c Client) []string {
+	out := []string{c.ID.String()}
+	if c.app != nil {
+		out = append(out, c.app.IdentifierURIs...)
+	}
+	return out
+}
+
+// AllAudiences are the aud values of tokens for well-known resources.
+func (d Directory) AllAudiences() []string {
+	var out []string
+	for _, a := range d.Catalog.Apps() {
+		if a.Resource() {
+			out = append(out, d.Catalog.Audiences(a.AppID)...)
+		}
+	}
+	return out
+}
+
 // Target is the resource that a token is for.
 type Target struct {
 	ID   ident.ClientID

@@ -21,8 +21,9 @@ import (
 
 // Where the two meet, below the login address.
 const (
-	SignInPath = "/signin"
-	FinishPath = "/oauth2/finish"
+	SignInPath  = "/signin"
+	FinishPath  = "/oauth2/finish"
+	SignOutPath = "/signin/signout"
 )
 
 // Request asks the pages to sign somebody in, for a client whose request was found to be right.
@@ -105,6 +106,7 @@ func (r Refusal) Error() *oauth.Error {
 const (
 	requestName = "sign-in request"
 	resultName  = "sign-in result"
+	signOutName = "sign-out request"
 )
 
 // Seal returns the request as a text for an address.
@@ -129,6 +131,29 @@ func OpenResult(s *seal.Sealer, text string, now time.Time) (Result, error) {
 		return r, err
 	}
 	return r, fresh(r.Ended, resultLife, now)
+}
+
+// SignOut asks the pages to sign somebody out.
+type SignOut struct {
+	// Return is where to go afterwards; empty to stay. It was found to be registered; Origin is its own.
+	Return string `json:"return,omitempty"`
+	Origin string `json:"origin,omitempty"`
+	State  string `json:"state,omitempty"`
+	// Hint is who will probably sign out.
+	Hint string    `json:"hint,omitempty"`
+	At   time.Time `json:"at"`
+}
+
+// Seal returns the request as a text for an address.
+func (r SignOut) Seal(s *seal.Sealer) (string, error) { return sealed(s, signOutName, r) }
+
+// OpenSignOut returns the request of a text. Errors are faults of kind Precondition.
+func OpenSignOut(s *seal.Sealer, text string, now time.Time) (SignOut, error) {
+	var r SignOut
+	if err := open(s, signOutName, text, &r); err != nil {
+		return r, err
+	}
+	return r, fresh(r.At, requestLife, now)
 }
 
 func sealed(s *seal.Sealer, name string, v any) (string, error) {

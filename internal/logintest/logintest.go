@@ -30,6 +30,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/oauth/manage"
 	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/signin"
@@ -137,15 +138,20 @@ func Start(t *testing.T) *Service {
 	s.Catalog = directory.NewCatalog(ARMURL, GraphURL)
 	s.Logon = &logon.Service{DB: s.DB, World: s.World, Hasher: hasher, Now: s.Clock.Now}
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
-	grant.Handler{
+	grants := grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
 		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now},
-	}.Mount(mux)
+	}.Prepared()
+	grants.Mount(mux)
 	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
 	printer, err := page.NewPrinter(page.Brand{}, s.BaseURL, s.Clock.Now)
 	s.must(err)
 	authorize.Handler{
 		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
+	}.Mount(mux)
+	manage.Handler{
+		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
+		Authenticate: grants.Authenticate,
 	}.Mount(mux)
 	signin.Handler{
 		DB: s.DB, Logon: s.Logon, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL,

@@ -443,6 +443,17 @@ func OnBehalfOfApp() *Error {
 	return bad(InvalidGrant, 7000114, "Application is not allowed to make application on-behalf-of calls: the assertion stands for no user.")
 }
 
+// BadBearer says: the token that a request carries does not count, or does not say enough.
+func BadBearer(scope bool) *Error {
+	e := bad("invalid_token", 50027, "The access token is missing, not valid or over.")
+	e.Status = 401
+	if scope {
+		e = bad("insufficient_scope", 65001, "The access token was not issued for signing in: ask for the scope 'openid'.")
+		e.Status = 403
+	}
+	return e
+}
+
 // DevicePending says: the person has not finished.
 func DevicePending() *Error {
 	return bad(AuthorizationPending, 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")

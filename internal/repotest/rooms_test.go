@@ -75,7 +75,7 @@ var roomRules = join(
 		},
 	},
 	// The faces. They meet over HTTP and in the store, never in an import.
-	face("oauth/discovery"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "page"),
+	face("oauth/discovery"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
 	face("signin", "handoff", "page"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),

@@ -27,6 +27,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/oauth/manage"
 	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
@@ -52,16 +53,20 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	mux := http.NewServeMux()
 	logons := &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: now}
 	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
-	grant.Handler{
+	grants := grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
 		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now}},
-	}.Mount(mux)
+	}.Prepared()
+	grants.Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}
 	pages, err := page.NewPrinter(s.cfg.Brand, e.Login, now)
 	if err != nil {
 		return nil, err
 	}
 	authorize.Handler{DB: s.db, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log}.Mount(mux)
+	manage.Handler{
+		DB: s.db, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log, Authenticate: grants.Authenticate,
+	}.Mount(mux)
 	signin.Handler{
 		DB: s.db, Logon: logons, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
@@ -76,7 +81,7 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}
 	mux := http.NewServeMux()
 	h := &graph.Handler{
-		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, LoginURL: s.cfg.endpoints().Login, Now: s.cfg.Now, Log: s.log,
 		Logon:        &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: s.cfg.Now},
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}

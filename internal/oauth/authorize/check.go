@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,9 @@ func (h Handler) check(q map[string]string, client consent.Client, req *handoff.
 	}
 	if err := h.scope(q, client, req); err != nil {
 		return err
+	}
+	if text := q[oauth.ParamClaims]; text != "" && !json.Valid([]byte(text)) {
+		return oauth.BadParameter(oauth.ParamClaims, "is not valid JSON")
 	}
 	req.LoginHint, req.DomainHint = clipHint(q["login_hint"]), clipHint(q["domain_hint"])
 	return interaction(q, req)

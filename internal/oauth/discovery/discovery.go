@@ -71,7 +71,7 @@ func fold(path string) string {
 		folded = strings.ReplaceAll(folded, "//", "/")
 	}
 	ours := folded == "/device" || strings.HasPrefix(folded, "/device/")
-	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/", "/adminconsent"} {
+	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/", "/adminconsent", "/openid/userinfo"} {
 		ours = ours || strings.Contains(folded, part)
 	}
 	if !ours {
@@ -97,6 +97,10 @@ type metadata struct {
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
+	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	Claims                []string `json:"claims_supported"`
 	TenantRegionScope     *string  `json:"tenant_region_scope"`
 	CloudInstanceName     string   `json:"cloud_instance_name"`
@@ -130,6 +134,8 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 	at := h.BaseURL + "/" + segment
 	return h.write(w, metadata{
 		TokenEndpoint: at + endpoints + "token", DeviceEndpoint: at + endpoints + "devicecode",
+		UserInfoEndpoint: at + "/openid/userinfo", EndSessionEndpoint: at + endpoints + "logout",
+		IntrospectionEndpoint: at + "/oauth2/v2.0/introspect", RevocationEndpoint: at + "/oauth2/v2.0/revoke",
 		AuthorizationEndpoint: at + endpoints + "authorize", JWKSURI: at + keys, Issuer: issuer(named),
 		TokenAuthMethods: []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: []string{string(keyring.Algorithm)}, ResponseTypes: []string{"code"},

@@ -25,6 +25,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/session"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/throttle"
+	"github.com/keyreeve/keyreeve/internal/token"
 	"github.com/keyreeve/keyreeve/internal/web"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
@@ -69,20 +70,44 @@ const maxForm = 128 << 10
 
 // Mount adds the routes to mux. Put the mux behind discovery.FoldPaths.
 func (h Handler) Mount(mux *http.ServeMux) {
+	h = h.Prepared()
+	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: web.OAuthErrors(h.BaseURL, h.Now)}
+	handle := func(pattern string, v1 bool, f func(http.ResponseWriter, *http.Request, bool) error) {
+		mux.Handle(pattern, a.Handle(web.OAuth(func(w http.ResponseWriter, r *http.Request) error { return f(w, r, v1) })))
+	}
+	handle("/{tenant}/oauth2/v2.0/token", false, h.serveToken)
+	handle("/{tenant}/oauth2/token", true, h.serveToken)
+	handle("/{tenant}/oauth2/v2.0/devicecode", false, h.deviceStart)
+	handle("/{tenant}/oauth2/devicecode", true, h.deviceStart)
+}
+
+// Prepared returns the handler with its defaults, and with what its copies share.
+func (h Handler) Prepared() Handler {
+	if h.replays != nil {
+		return h
+	}
 	if h.DeviceInterval == 0 {
 		h.DeviceInterval = 5 * time.Second
 	}
 	h.replays = &replays{}
 	h.polls = &throttle.Limit{Burst: pollBurst, Every: h.DeviceInterval / 2}
 	h.starts = &throttle.Limit{Burst: startBurst, Every: time.Second}
-	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: web.OAuthErrors(h.BaseURL, h.Now)}
-	handle := func(pattern string, v1 bool, f func(http.ResponseWriter, *http.Request, bool) error) {
-		mux.Handle(pattern, a.Handle(web.OAuth(func(w http.ResponseWriter, r *http.Request) error { return f(w, r, v1) })))
+	return h
+}
+
+// Authenticate reads a form and the client that sent it, for other endpoints. proven says that the client showed a
+// secret or an assertion. Call it on a Prepared handler.
+func (h Handler) Authenticate(w http.ResponseWriter, r *http.Request) (map[string]string, consent.Client, bool, error) {
+	req, err := h.parse(w, r, false)
+	if err != nil {
+		return nil, consent.Client{}, false, err
 	}
-	handle("/{tenant}/oauth2/v2.0/token", false, h.token)
-	handle("/{tenant}/oauth2/token", true, h.token)
-	handle("/{tenant}/oauth2/v2.0/devicecode", false, h.deviceStart)
-	handle("/{tenant}/oauth2/devicecode", true, h.deviceStart)
+	if err := h.identify(r.Context(), req); err != nil {
+		return nil, consent.Client{}, false, err
+	}
+	web.EventOf(r).Add("client", req.client.ID.String())
+	err = h.authenticate(r.Context(), req, true)
+	return req.form, req.client.Client, req.client.method != token.PublicClient, err
 }
 
 // rule is one grant.
@@ -126,8 +151,8 @@ type subject struct {
 	refusal *oauth.Error
 }
 
-// token serves the token endpoint.
-func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
+// serveToken serves the token endpoint.
+func (h Handler) serveToken(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	req, err := h.parse(w, r, v1)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -41,7 +42,7 @@ type issued struct {
 // issue decides what the tokens for a subject say, in the transaction that used up its proof. They are signed after it:
 // a signature takes longer than all else, and nobody else could write meanwhile.
 func (h Handler) issue(tx *store.Tx, req *request, s subject) (issued, error) {
-	life := h.accessLife()
+	life := h.accessLife(req, s)
 	out := issued{claims: h.common(req, life), life: life}
 	if s.user.ID.IsZero() {
 		h.forApplication(&out.claims, req, s)
@@ -98,14 +99,20 @@ func (o *issued) sign(signer *keyring.Signer) error {
 	return nil
 }
 
-// accessLife is how long the next access token lives, in whole seconds.
-func (h Handler) accessLife() time.Duration {
+// accessLife is how long the next access token lives, in whole seconds. Where each request is held against what was
+// revoked, and the client understands being told so (continuous access evaluation), a person's token may live a day.
+func (h Handler) accessLife(req *request, s subject) time.Duration {
 	if h.AccessLife > 0 {
 		return h.AccessLife.Truncate(time.Second)
 	}
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return time.Hour + time.Duration(binary.BigEndian.Uint16(b[:])%(15*60))*time.Second
+	spread := int(binary.BigEndian.Uint16(b[:]))
+	evaluated := req.target.ID == directory.ResourceManager() || req.target.ID == directory.MicrosoftGraph()
+	if evaluated && len(req.capabilities) > 0 && !s.user.ID.IsZero() {
+		return 24*time.Hour + time.Duration(spread%(4*60*60))*time.Second
+	}
+	return time.Hour + time.Duration(spread%(15*60))*time.Second
 }
 
 // common are the claims of every access token.

@@ -123,7 +123,9 @@ func newOutsider(t *testing.T) *outsider {
 }
 
 // sign returns a token of the issuer.
-func (o *outsider) sign(t *testing.T, claims map[string]any) string { return sign(t, o.key, o.kid, nil, claims) }
+func (o *outsider) sign(t *testing.T, claims map[string]any) string {
+	return sign(t, o.key, o.kid, nil, claims)
+}
 
 func sign(t *testing.T, key crypto.Signer, kid string, header map[jose.HeaderKey]any, claims map[string]any) string {
 	t.Helper()
