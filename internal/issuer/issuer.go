@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/keyreeve/keyreeve/internal/proof"
 )
 
 // Source finds the keys that an issuer signs with. ok is false for an issuer that it does not know.
@@ -166,8 +168,7 @@ func (r *Remote) fetch(ctx context.Context, issuer string) ([]jose.JSONWebKey, e
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
-		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.IsPublic() && k.Valid() && (k.Use == "" || k.Use == "sig") {
+		if k, ok := proof.VerificationKey(raw); ok {
 			keys = append(keys, k)
 		}
 	}

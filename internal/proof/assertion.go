@@ -3,6 +3,8 @@ package proof
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
+	_ "crypto/sha512" // of PS384 and PS512
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -43,14 +45,9 @@ func assertionAlgorithms() []jose.SignatureAlgorithm {
 
 // ParseAssertion reads an assertion. White space around it is let through: clients send the content of files.
 func ParseAssertion(text string) (Assertion, error) {
-	text = strings.TrimSpace(text)
-	if len(text) > MaxAssertion {
-		return Assertion{}, fmt.Errorf("it is longer than %d bytes", MaxAssertion)
-	}
-	jws, err := jose.ParseSignedCompact(text, assertionAlgorithms())
+	jws, err := parseJWS(strings.TrimSpace(text))
 	if err != nil {
-		// The parser's text may quote it.
-		return Assertion{}, errors.New("it is no JWS in compact form, or its algorithm is not offered")
+		return Assertion{}, err
 	}
 	var c struct {
 		Issuer    string          `json:"iss"`
@@ -91,6 +88,38 @@ func ParseAssertion(text string) (Assertion, error) {
 	return a, err
 }
 
+// parseJWS reads a JWS in compact form (RFC 7515 7.1), in the one spelling that it has, with an algorithm of the list.
+func parseJWS(text string) (*jose.JSONWebSignature, error) {
+	if len(text) > MaxAssertion {
+		return nil, fmt.Errorf("it is longer than %d bytes", MaxAssertion)
+	}
+	for part := range strings.SplitSeq(text, ".") {
+		// The library would let white space and stray last bits through, and several texts be one assertion.
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return nil, errors.New("it is no JWS in compact form")
+		}
+	}
+	jws, err := jose.ParseSignedCompact(text, assertionAlgorithms())
+	if err != nil {
+		// The parser's text may quote it.
+		return nil, errors.New("it is no JWS in compact form, or its algorithm is not offered")
+	}
+	return jws, nil
+}
+
+// VerificationKey returns a published key (RFC 7517) if it is a public one that is meant for checking signatures.
+func VerificationKey(raw []byte) (jose.JSONWebKey, bool) {
+	var k jose.JSONWebKey
+	var meant struct {
+		Ops []string `json:"key_ops"`
+	}
+	if k.UnmarshalJSON(raw) != nil || json.Unmarshal(raw, &meant) != nil {
+		return k, false
+	}
+	ops := len(meant.Ops) == 0 || slices.Contains(meant.Ops, "verify")
+	return k, k.IsPublic() && k.Valid() && ops && (k.Use == "" || k.Use == "sig")
+}
+
 // audiences reads aud: one text or a list of them (RFC 7519 4.1.3).
 func audiences(raw json.RawMessage) ([]string, error) {
 	var one string
@@ -123,9 +152,33 @@ func thumbprint(h jose.Header, name jose.HeaderKey, size int) (string, error) {
 }
 
 // Verify reports whether a key signed it.
-func (a Assertion) Verify(key crypto.PublicKey) bool {
-	_, err := a.jws.Verify(key)
-	return err == nil
+func (a Assertion) Verify(key crypto.PublicKey) bool { return verifyJWS(a.jws, key) }
+
+// VerifyPublished reports whether a published key signed it, by the algorithm that the key is for (RFC 8725 3.1).
+func (a Assertion) VerifyPublished(k jose.JSONWebKey) bool { return verifyPublished(a.jws, k) }
+
+func verifyPublished(jws *jose.JSONWebSignature, k jose.JSONWebKey) bool {
+	return (k.Algorithm == "" || k.Algorithm == jws.Signatures[0].Protected.Algorithm) && verifyJWS(jws, k.Key)
+}
+
+// verifyJWS reports whether a key made the signature.
+func verifyJWS(jws *jose.JSONWebSignature, key crypto.PublicKey) bool {
+	if _, err := jws.Verify(key); err != nil {
+		return false
+	}
+	hash, ok := map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512}[jws.Signatures[0].Protected.Algorithm]
+	if !ok {
+		return true
+	}
+	// The library takes a salt of any size; RFC 7518 3.5 wants that of the hash.
+	public, isRSA := key.(*rsa.PublicKey)
+	text, err := jws.CompactSerialize()
+	if err != nil || !isRSA {
+		return false
+	}
+	h := hash.New()
+	h.Write([]byte(text[:strings.LastIndexByte(text, '.')]))
+	return rsa.VerifyPSS(public, hash, h.Sum(nil), jws.Signatures[0].Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 }
 
 // ErrKey says that no registered certificate is named.

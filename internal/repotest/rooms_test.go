@@ -65,7 +65,7 @@ var roomRules = join(
 	[]rule{
 		{"throttle", nil, effects, "counting how often something is done needs a key and the time, and nothing of what they mean"},
 		{"consent", join(words, rules, []string{"store", "world"}), []string{"net/http", "database/sql"}, "what an application may ask for is the same whichever face it asks at"},
-		{"issuer", words, []string{"database/sql"}, "whose keys sign is found from an address; what is signed is nobody's concern here"},
+		{"issuer", join(words, []string{"proof"}), []string{"database/sql"}, "whose keys sign is found from an address; what is signed is nobody's concern here"},
 		{"page", join(words, []string{"proof", "web"}), []string{"database/sql"}, "how pages look; what they are about is the faces' concern"},
 		{"handoff", join(words, []string{"proof", "seal"}), []string{"database/sql"}, "the words between the browser flow and the pages, which do not know each other"},
 		{

@@ -127,7 +127,7 @@ func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Asser
 		return oauth.IssuerUnknown(consent.Clip(a.Issuer)).Because(err)
 	}
 	for _, k := range keys {
-		if a.Verify(k.Key) {
+		if a.VerifyPublished(k) {
 			return nil
 		}
 	}
