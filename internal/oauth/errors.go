@@ -504,6 +504,13 @@ func TooMany() *Error {
 	return e
 }
 
+// TooManyGuesses says: too many wrong passwords came from one address, whoever they were for.
+func TooManyGuesses() *Error {
+	e := bad(TemporarilyUnavailable, 50053, "Sign-in was blocked because it came from an IP address with too many failed sign-ins. Try again in a few minutes.")
+	e.Status = 429
+	return e
+}
+
 // UnknownInstance says: the authority a client asked about is not this one.
 func UnknownInstance() *Error {
 	return bad(InvalidInstance, 50049, "Unknown or invalid instance.")

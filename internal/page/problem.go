@@ -16,6 +16,10 @@ func (p *Printer) Problem(w http.ResponseWriter, r *http.Request, err error) {
 		status = e.Status
 		v.Number = e.Code()
 		v.Error, v.Next = explain(e.Number)
+		if status == http.StatusTooManyRequests {
+			v.Error, v.Next = "Too many sign-ins from your network address went wrong.", "Wait a few minutes, then start again."
+			w.Header().Set("Retry-After", "60")
+		}
 		if detailed(e.Number) {
 			v.Resource = e.Text
 		}

@@ -52,7 +52,7 @@ func TestWycheproof(t *testing.T) {
 			}
 		}
 	}
-	if ran != vectors.NumberOfTests || accepted < 35 {
+	if ran != vectors.NumberOfTests || accepted < 30 {
 		t.Errorf("ran %d of %d, accepted %d", ran, vectors.NumberOfTests, accepted)
 	}
 }

@@ -69,7 +69,7 @@ var roomRules = join(
 		{"page", join(words, []string{"proof", "web"}), []string{"database/sql"}, "how pages look; what they are about is the faces' concern"},
 		{"handoff", join(words, []string{"proof", "seal"}), []string{"database/sql"}, "the words between the browser flow and the pages, which do not know each other"},
 		{
-			"logon", join(words, rules, []string{"store", "world"}),
+			"logon", join(words, rules, []string{"store", "world", "throttle"}),
 			[]string{"net/http", "database/sql", "os"},
 			"signing in means the same whichever face asks: one place checks a password, counts failures and begins a session",
 		},

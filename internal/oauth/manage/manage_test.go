@@ -43,8 +43,8 @@ func TestUserInfo(t *testing.T) {
 	}{
 		"none": {"", "Bearer", 401}, "broken": {"a.b.c", `error="invalid_token"`, 401},
 		"for another resource": {tokens(s, "https://management.azure.com/.default").Str(t, "access_token"), `error="invalid_token"`, 401},
-		"not for signing in": {tokens(s, "https://graph.microsoft.com/User.Read.All").Str(t, "access_token"), `error="insufficient_scope"`, 403},
-		"an id token":        {a.Str(t, "id_token"), `error="invalid_token"`, 401},
+		"not for signing in":   {tokens(s, "https://graph.microsoft.com/User.Read.All").Str(t, "access_token"), `error="insufficient_scope"`, 403},
+		"an id token":          {a.Str(t, "id_token"), `error="invalid_token"`, 401},
 	} {
 		if got := bearer(s, path, row.token); got.Status != row.status || !strings.Contains(got.Header.Get("WWW-Authenticate"), row.says) {
 			t.Errorf("%s: %d %q %s", name, got.Status, got.Header.Get("WWW-Authenticate"), got.Text)
