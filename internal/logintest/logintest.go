@@ -83,7 +83,7 @@ func (c *Clock) Run() {
 
 // Service is a running token service and its world.
 type Service struct {
-	*testing.T
+	testing.TB
 	DB      *store.DB
 	World   *world.World
 	Ring    *keyring.Ring
@@ -94,6 +94,8 @@ type Service struct {
 	// BaseURL is the login address; Client trusts its certificate and follows no redirects.
 	BaseURL string
 	Client  *http.Client
+	// Handler is what serves, for those who measure without a connection.
+	Handler http.Handler
 	CA      *x509.CertPool
 
 	Tenant, Other     directory.Tenant
@@ -105,9 +107,9 @@ type Service struct {
 }
 
 // Start starts a service. Its clock stands still until it is moved.
-func Start(t *testing.T) *Service {
+func Start(t testing.TB) *Service {
 	t.Helper()
-	s := &Service{T: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
+	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
 	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	s.DB, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: s.Clock.Now})
@@ -125,7 +127,8 @@ func Start(t *testing.T) *Service {
 	s.fill(hasher)
 
 	mux := http.NewServeMux()
-	server := httptest.NewTLSServer(discovery.FoldPaths(mux))
+	s.Handler = discovery.FoldPaths(mux)
+	server := httptest.NewTLSServer(s.Handler)
 	t.Cleanup(server.Close)
 	s.BaseURL = server.URL
 	s.CA = x509.NewCertPool()
@@ -177,8 +180,8 @@ func (s *Service) Update(f func(*store.Tx) error) {
 // fill makes the small world.
 func (s *Service) fill(hasher *proof.Hasher) {
 	now := s.Clock.Now()
-	key := keytest.Key(s.T, 0, now.Add(-time.Hour))
-	s.Ring = keytest.Ring(s.T, key)
+	key := keytest.Key(s.TB, 0, now.Add(-time.Hour))
+	s.Ring = keytest.Ring(s.TB, key)
 	s.Tenant = directory.Tenant{
 		ID: ident.New[ident.TenantID](), DisplayName: "Contoso", Domains: []string{"contoso.test", "www.contoso.test"}, CreatedAt: now,
 		PasswordGrantClients: []ident.ClientID{directory.AzureCLI(), directory.AKSClient()},
@@ -195,7 +198,7 @@ func (s *Service) fill(hasher *proof.Hasher) {
 	s.AppSecret, s.AppObject = secret, ident.New[ident.ObjectID]()
 	hash, err := hasher.Hash(s.Context(), Password)
 	s.must(err)
-	sealed, err := key.Seal(keytest.Sealer(s.T))
+	sealed, err := key.Seal(keytest.Sealer(s.TB))
 	s.must(err)
 	s.Update(func(tx *store.Tx) error {
 		for _, t := range []directory.Tenant{s.Tenant, s.Other} {

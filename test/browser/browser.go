@@ -4,6 +4,8 @@ package browser
 
 import (
 	"context"
+	_ "embed"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,18 +111,20 @@ func (b *Tab) Text() string {
 	return text
 }
 
-// Shoot writes pictures of the page to the folder in KEYREEVE_SCREENSHOTS, if it is set: light, dark and narrow.
+// Shoot looks at the page by day, by night and in a narrow window: axe must find nothing that keeps people out, and
+// nothing may stand out of the window. If KEYREEVE_SCREENSHOTS is set, pictures go to that folder.
 func (b *Tab) Shoot(name string) {
 	b.t.Helper()
 	dir := os.Getenv("KEYREEVE_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
 	for _, v := range []struct {
 		name, scheme string
 		width        int64
 	}{{"light", "light", 1000}, {"dark", "dark", 1000}, {"narrow", "light", 320}} {
 		b.Scheme(v.scheme, v.width)
+		b.accessible(name + ", " + v.name)
+		if dir == "" {
+			continue
+		}
 		png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 		if err != nil {
 			b.t.Fatal(err)
@@ -128,6 +132,42 @@ func (b *Tab) Shoot(name string) {
 		if err := os.WriteFile(filepath.Join(dir, name+"-"+v.name+".png"), png, 0o600); err != nil {
 			b.t.Fatal(err)
 		}
+	}
+}
+
+// axe is the accessibility checker of Deque (axe-core 4.14.1, Mozilla Public License 2.0; testdata/axe-LICENSE).
+//
+//go:embed testdata/axe.min.js
+var axe string
+
+// accessible fails the test for each rule of WCAG that axe finds broken.
+func (b *Tab) accessible(name string) {
+	b.t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](axe+";null")); err != nil {
+		b.t.Fatal(err)
+	}
+	const ask = `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify({
+		ran: r.passes.length, wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+		violations: r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html).join(" "))}))`
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](ask, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var found struct {
+		Ran, Wide  int
+		Violations []string
+	}
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, v := range found.Violations {
+		b.t.Errorf("%s: %s", name, v)
+	}
+	if found.Ran < 10 {
+		b.t.Errorf("%s: axe passed only %d rules: did it run?", name, found.Ran)
+	}
+	if found.Wide > 0 {
+		b.t.Errorf("%s: the page is %d pixels wider than the window", name, found.Wide)
 	}
 }
 
@@ -149,4 +189,12 @@ func (b *Tab) Scheme(scheme string, width int64) {
 func (b *Tab) Alert() {
 	b.t.Helper()
 	b.Do(chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
+}
+
+// Scripts lets pages run scripts, or not.
+func (b *Tab) Scripts(on bool) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on}); err != nil {
+		b.t.Fatal(err)
+	}
 }

@@ -192,9 +192,12 @@ func (h Handler) identity(req *request, s subject, c token.Access) token.Identit
 
 // refreshToken makes the next link of the session's chain.
 func (h Handler) refreshToken(tx *store.Tx, req *request, s session.Session) (string, error) {
-	text := proof.NewToken(refreshPrefix)
+	text, scope := proof.NewToken(refreshPrefix), req.scopes.Raw
+	if req.v1 {
+		scope += oauth.DefaultSuffix + " openid profile offline_access"
+	}
 	return text, tx.PutRefreshToken(session.RefreshToken{
-		Hash: proof.HashToken(text), Session: s.ID, Client: req.client.ID, User: s.User, HomeTenant: s.Tenant, Public: req.keepsNone(),
+		Hash: proof.HashToken(text), Session: s.ID, Client: req.client.ID, User: s.User, HomeTenant: s.Tenant, Public: req.keepsNone(), Scope: scope,
 		CreatedAt: req.now.UTC(), ExpiresAt: req.now.UTC().Add(session.Life),
 	})
 }

@@ -36,6 +36,8 @@ type request struct {
 
 	// asked is the scope, in v1 the resource, that a code was asked for.
 	asked string
+	// before is the scope of the refresh token, which is meant if the request has none.
+	before string
 	// public says that what is redeemed was given to a client that keeps no secret.
 	public bool
 	// code and device are the code being redeemed, verified the person whose password was right.

@@ -30,6 +30,9 @@ func (r *request) readResource() error {
 	if name == "" {
 		name = r.asked
 	}
+	if old, err := consent.ParseScope(r.before); name == "" && err == nil {
+		name = old.Resource
+	}
 	if name == "" {
 		return oauth.MissingParameter(oauth.ParamResource)
 	}
@@ -45,6 +48,9 @@ func (r *request) readScope(person bool) error {
 	text := r.form[oauth.ParamScope]
 	if text == "" {
 		text = r.asked
+	}
+	if text == "" {
+		text = r.before
 	}
 	if text == "" {
 		return oauth.MissingParameter(oauth.ParamScope)

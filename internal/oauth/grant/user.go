@@ -63,15 +63,16 @@ func (h Handler) redeemClient(_ *store.Tx, req *request) (subject, error) {
 	return subject{app: p}, nil
 }
 
-// findRefresh tells whether the token was given to a client that keeps no secret.
+// findRefresh tells whether the token was given to a client that keeps no secret, and what it was asked for with.
 func (h Handler) findRefresh(ctx context.Context, req *request) error {
 	text := req.form[oauth.ParamRefreshToken]
-	if req.client.Public || text == "" {
+	says := req.form[oauth.ParamScope] != "" || req.v1 && req.form[oauth.ParamResource] != ""
+	if req.client.Public && says || text == "" {
 		return nil
 	}
 	err := h.DB.View(ctx, func(tx *store.Tx) error {
 		t, err := tx.RefreshToken(proof.HashToken(text))
-		req.public = t.Public && t.Client == req.client.ID
+		req.public, req.before = t.Public && t.Client == req.client.ID, t.Scope
 		return err
 	})
 	if store.IsNotFound(err) {
