@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/datadir"
-	"github.com/keyreeve/keyreeve/internal/page"
 )
 
 // Config says how to run a server. Zero fields take the defaults named at each.
@@ -29,10 +28,8 @@ type Config struct {
 	Detach bool
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
-	// Brand is how the sign-in pages show whose they are.
-	Brand page.Brand
-	Log   *slog.Logger
-	Now   func() time.Time
+	Log             *slog.Logger
+	Now             func() time.Time
 	// Progress, if set, is told what is being done while something takes long.
 	Progress func(string)
 }

@@ -59,7 +59,11 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}.Prepared()
 	grants.Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}
-	pages, err := page.NewPrinter(s.cfg.Brand, e.Login, now)
+	brand, err := readBrand(s.cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := page.NewPrinter(brand, e.Login, now)
 	if err != nil {
 		return nil, err
 	}
