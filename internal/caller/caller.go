@@ -71,14 +71,14 @@ func (c Checker) Check(raw string) (Caller, error) {
 	}
 	p, ok := c.World.Principal(claims.Object)
 	if !ok || p.Tenant != claims.Tenant || (p.Kind == world.User) != (claims.IdentityType == token.TypeUser) {
-		return Caller{}, gone("The access token is invalid: its principal does not exist in the tenant.")
+		return Caller{}, gone(claims, "The access token is invalid: its principal does not exist in the tenant.")
 	}
 	if !p.Enabled {
-		return Caller{}, gone("The access token is invalid: its principal is disabled.")
+		return Caller{}, gone(claims, "The access token is invalid: its principal is disabled.")
 	}
 	// iat has whole seconds; see token.IssuedAfter for the second of the revocation itself.
 	if time.Unix(claims.IssuedAt, 0).Before(p.ValidFrom) {
-		return Caller{}, revoked()
+		return Caller{}, revoked(claims)
 	}
 	out := Caller{
 		Kind: User, Tenant: claims.Tenant, Object: claims.Object, Name: p.Name, Client: claims.AppID,
@@ -89,13 +89,13 @@ func (c Checker) Check(raw string) (Caller, error) {
 	if p.Kind == world.ServicePrincipal {
 		out.Kind = ServicePrincipal
 		if p.AppID != claims.AppID {
-			return Caller{}, gone("The access token is invalid: it was issued to another application.")
+			return Caller{}, gone(claims, "The access token is invalid: it was issued to another application.")
 		}
 		return out, nil
 	}
 	s, ok := c.World.Session(claims.Session)
 	if !ok || s.User != claims.Object || !s.Live(c.Now()) || s.CreatedAt.Before(p.ValidFrom) {
-		return Caller{}, revoked()
+		return Caller{}, revoked(claims)
 	}
 	return out, nil
 }

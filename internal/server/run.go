@@ -64,6 +64,10 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *k
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	login, err := s.loginFace(s.catalog, hasher)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
 		return nil, nil, nil, err
@@ -75,7 +79,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *k
 	}
 	open := tlsConfig(s.serving.get, nil)
 	return []listener{
-		{"sign-in", s.cfg.address(0), s.loginFace(s.catalog, hasher), open},
+		{"sign-in", s.cfg.address(0), login, open},
 		{"ARM", s.cfg.address(1), armAPI, open},
 		{"Graph", s.cfg.address(2), graphAPI, open},
 		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},
