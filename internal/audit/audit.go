@@ -62,6 +62,8 @@ const (
 	ResourceGroupWritten   Event = "resourceGroupWritten"
 	ResourceGroupDeleted   Event = "resourceGroupDeleted"
 	ResourceTagged         Event = "resourceTagged"
+	IdentityWritten        Event = "identityWritten"
+	IdentityDeleted        Event = "identityDeleted"
 	LockWritten            Event = "lockWritten"
 	LockDeleted            Event = "lockDeleted"
 	ClusterWritten         Event = "clusterWritten"

@@ -229,6 +229,17 @@ func (c *Cluster) Render(apiVersion string) json.RawMessage {
 }
 
 func (c *Cluster) renderIdentity(top *object) {
+	if !c.ControlPlane.System() {
+		type assigned struct {
+			Client    string `json:"clientId"`
+			Principal string `json:"principalId"`
+		}
+		top.put("identity", struct {
+			Type  string              `json:"type"`
+			Users map[string]assigned `json:"userAssignedIdentities"`
+		}{"UserAssigned", map[string]assigned{c.ControlPlane.Resource: {c.ControlPlane.Client.String(), c.ControlPlane.Object.String()}}})
+		return
+	}
 	top.put("identity", struct {
 		Type      string `json:"type"`
 		Principal string `json:"principalId"`

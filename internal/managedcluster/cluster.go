@@ -26,7 +26,12 @@ type AAD struct {
 type Identity struct {
 	Object ident.ObjectID `json:"object"`
 	Client ident.ClientID `json:"client"`
+	// Resource is the ARM id of a user-assigned identity, which outlives the cluster; empty for one that is the cluster's own.
+	Resource string `json:"resource,omitempty"`
 }
+
+// System reports whether the identity is the cluster's own, and lives and dies with it.
+func (i Identity) System() bool { return i.Resource == "" }
 
 // Provisioning states, as ARM spells them.
 const (
@@ -80,7 +85,7 @@ type Cluster struct {
 	ServiceCIDR string `json:"serviceCIDR"`
 	PodCIDR     string `json:"podCIDR"`
 	Pools       []Pool `json:"pools"`
-	// ControlPlane and Kubelet are the cluster's managed identities; they live and die with it.
+	// ControlPlane and Kubelet are the cluster's managed identities.
 	ControlPlane Identity `json:"controlPlane"`
 	Kubelet      Identity `json:"kubelet"`
 	// Attached is set for somebody else's API server, which Keyreeve does not run.

@@ -325,7 +325,10 @@ func TestRefusedBodies(t *testing.T) {
 	for _, tt := range []struct{ name, body, code, target, text string }{
 		{"location", `{"properties":{}}`, "LocationRequired", "location", "required"},
 		{"location type", `{"location":1}`, "InvalidParameter", "location", "string"},
-		{"identity", `{"location":"a","identity":{"type":"UserAssigned"}}`, "InvalidParameter", "identity.type", "SystemAssigned"},
+		{"identity", `{"location":"a","identity":{"type":"None"}}`, "InvalidParameter", "identity.type", "UserAssigned"},
+		{"no identity", `{"location":"a","identity":{"type":"UserAssigned"}}`, "InvalidParameter", "identity.userAssignedIdentities", "exactly one"},
+		{"no such identity", `{"location":"a","identity":{"type":"UserAssigned","userAssignedIdentities":{"/x":{}}}}`, "InvalidParameter", "identity.userAssignedIdentities", "resource id"},
+		{"no such kubelet identity", `{"location":"a","properties":{"identityProfile":{"kubeletidentity":{"resourceId":"me"}}}}`, "InvalidParameter", "identityProfile.kubeletidentity.resourceId", "resource id"},
 		{"sku", `{"location":"a","sku":{"name":"Automatic"}}`, "InvalidParameter", "sku.name", "Base"},
 		{"tier", `{"location":"a","sku":{"tier":"Gold"}}`, "InvalidParameter", "sku.tier", "Gold"},
 		{"tags", `{"location":"a","tags":{"a":1}}`, "InvalidParameter", "tags", "strings"},

@@ -127,8 +127,17 @@ func (c *Cluster) KubeName() string {
 // KubeletIdentityName is the name of the managed identity that the nodes use.
 func (c *Cluster) KubeletIdentityName() string { return c.Name + "-agentpool" }
 
-// KubeletIdentityID is its ARM id, in the node resource group.
+// KubeletIdentityID is the ARM id of the identity that the nodes use: one in the node resource group, unless another was
+// assigned.
 func (c *Cluster) KubeletIdentityID() string {
+	if !c.Kubelet.System() {
+		return c.Kubelet.Resource
+	}
 	return "/subscriptions/" + c.Subscription.String() + "/resourcegroups/" + c.NodeResourceGroup +
 		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + c.KubeletIdentityName()
+}
+
+// Uses reports whether a user-assigned identity is assigned to the cluster, by its ARM id without case.
+func (c *Cluster) Uses(identity string) bool {
+	return !c.IsAttached() && (strings.EqualFold(c.KubeletIdentityID(), identity) || strings.EqualFold(c.ControlPlane.Resource, identity))
 }

@@ -1,6 +1,7 @@
 package managedcluster
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/resource"
 )
 
 // Request is the body of a PUT of a managed cluster: what is interpreted as fields, and all of it as it was sent.
@@ -26,6 +28,8 @@ type Request struct {
 	nodeResourceGroup    string
 	network              network
 	attached             *Attached // nil: not given
+	identity             identityRequest
+	kubelet              string
 
 	top, props *object
 }
@@ -99,7 +103,7 @@ func Parse(body []byte) (*Request, error) {
 	req.location, _ = r.text("location")
 	req.location = normalLocation(req.location)
 	req.tags = readTags(r)
-	readIdentity(r)
+	req.identity = readIdentity(r)
 	req.sku = readSKU(r)
 	req.props = r.object("properties", propertyKeys())
 	if req.props == nil {
@@ -136,6 +140,7 @@ func (req *Request) readProperties() error {
 	req.network = readNetwork(r)
 	req.aad = readAAD(r)
 	req.attached = readAttached(r)
+	req.kubelet = readKubelet(r)
 	dropSecrets(r)
 	checkPromises(r)
 	return r.err
@@ -216,17 +221,82 @@ func appendNew[T comparable](list []T, v T) []T {
 	return append(list, v)
 }
 
-func readIdentity(r *reader) {
+// identityRequest is what a request says of the control plane's identity.
+type identityRequest struct {
+	given bool
+	// user is the ARM id of a user-assigned identity; empty asks for one that is the cluster's own.
+	user string
+}
+
+// readIdentity reads identity, which names one kind of identity and, of user-assigned ones, exactly one.
+func readIdentity(r *reader) identityRequest {
 	o := r.object("identity", []string{"type", "principalId", "tenantId", "userAssignedIdentities"})
 	if o == nil {
-		return
+		return identityRequest{}
 	}
 	i := &reader{o: o, path: "identity"}
-	if t, ok := i.text("type"); ok && !strings.EqualFold(t, "SystemAssigned") {
-		i.fail(invalidParameter("identity.type", "'%s' is not offered; use SystemAssigned.", cut(t)))
+	kind, _ := i.text("type")
+	var users map[string]json.RawMessage
+	i.read("userAssignedIdentities", "an object", &users)
+	out := identityRequest{given: kind != ""}
+	switch {
+	case i.err != nil || kind == "":
+	case strings.EqualFold(kind, "SystemAssigned"):
+		if len(users) > 0 {
+			i.fail(invalidParameter("identity.userAssignedIdentities", "It must be empty when identity.type is SystemAssigned."))
+		}
+	case strings.EqualFold(kind, "UserAssigned"):
+		if len(users) != 1 {
+			i.fail(invalidParameter("identity.userAssignedIdentities", "It must name exactly one user-assigned identity."))
+		}
+		for id := range users {
+			out.user = i.identityID("identity.userAssignedIdentities", id)
+		}
+	default:
+		i.fail(invalidParameter("identity.type", "'%s' is not offered; use SystemAssigned or UserAssigned.", cut(kind)))
 	}
 	r.fail(i.err)
+	return out
 }
+
+// identityID checks that a text is the ARM id of a user-assigned identity.
+func (r *reader) identityID(field, text string) string {
+	id, err := ident.ParseResourceID(text)
+	if err != nil || !strings.EqualFold(id.Type(), resource.IdentityType) {
+		r.fail(invalidParameter(field, "'%s' is not the resource id of a user-assigned identity.", cut(text)))
+		return ""
+	}
+	return text
+}
+
+// readKubelet reads the resource id of identityProfile.kubeletidentity; what else is there is looked up.
+func readKubelet(r *reader) string {
+	profile := r.object("identityProfile", []string{"kubeletidentity"})
+	if profile == nil {
+		return ""
+	}
+	p := &reader{o: profile, path: "identityProfile"}
+	kubelet := p.object("kubeletidentity", []string{"resourceId", "clientId", "objectId"})
+	id := ""
+	if kubelet != nil {
+		k := &reader{o: kubelet, path: "identityProfile.kubeletidentity"}
+		if text, ok := k.text("resourceId"); ok && text != "" {
+			id = k.identityID("identityProfile.kubeletidentity.resourceId", text)
+		}
+		p.fail(k.err)
+	}
+	r.fail(p.err)
+	return id
+}
+
+// ControlPlaneIdentity is the ARM id of the user-assigned identity that a request wants for the control plane, empty for one
+// of the cluster's own; ok is false if it wants none in particular.
+func (req *Request) ControlPlaneIdentity() (id string, ok bool) {
+	return req.identity.user, req.identity.given
+}
+
+// KubeletIdentity is the ARM id of the identity that a request wants for the nodes; empty if it wants none in particular.
+func (req *Request) KubeletIdentity() string { return req.kubelet }
 
 func readSKU(r *reader) sku {
 	var out sku
@@ -269,7 +339,7 @@ func dropSecrets(r *reader) {
 	}
 	s := &reader{o: sp, path: "servicePrincipalProfile"}
 	if id, ok := s.text("clientId"); ok && id != "" && id != "msi" {
-		s.fail(invalidParameter("servicePrincipalProfile.clientId", "Clusters with a service principal are not offered; use a managed identity (identity.type SystemAssigned)."))
+		s.fail(invalidParameter("servicePrincipalProfile.clientId", "Clusters with a service principal are not offered; use a managed identity (identity.type SystemAssigned or UserAssigned)."))
 	}
 	r.fail(s.err)
 }

@@ -40,3 +40,8 @@ func BuiltinRoles() ([]RoleDefinition, error) {
 	}
 	return out, nil
 }
+
+// Contributor is the role that may do everything but give access.
+func Contributor() ident.RoleDefinitionID {
+	return ident.MustParse[ident.RoleDefinitionID]("b24988ac-6180-42a0-ab88-20f7382dd24c")
+}

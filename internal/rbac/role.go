@@ -102,10 +102,26 @@ func compileBlocks(permissions []Permission) ([]block, error) {
 			if err != nil {
 				return nil, err.At(fmt.Sprintf("permissions[%d].%s[%d]", i, list.field, at))
 			}
+			if list.out == &b.control.allow || list.out == &b.control.except {
+				compiled = newPatterns(withParents(list.in))
+			}
 			*list.out = compiled
 		}
 	}
 	return blocks, nil
+}
+
+// withParents adds to patterns such as TYPE/*/read what they say of the type itself, TYPE/read: Managed Identity Operator
+// reads and assigns identities by such patterns alone. It holds for what is granted and for what is taken out, and for
+// control actions: data actions of a cluster name what lies in it.
+func withParents(in []string) []string {
+	out := in[:len(in):len(in)]
+	for _, s := range in {
+		if before, after, ok := strings.Cut(s, "/*/"); ok && strings.Contains(before, "/") {
+			out = append(out, before+"/"+after)
+		}
+	}
+	return out
 }
 
 func compilePatterns(in []string) (patterns, int, *fault.Error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
+	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/caller"
@@ -175,12 +176,14 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
-	contents := []arm.Contents{aks}
+	identities := &managedidentity.Handler{DB: s.db, Now: s.cfg.Now}
+	contents := []arm.Contents{aks, identities} // clusters go before the identities that they use
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
 	aks.Mount(face, runner)
 	groups.Mount(face)
+	identities.Mount(face)
 	roles.Mount(face)
 	(&locks.Handler{DB: s.db, Contents: contents}).Mount(face)
 	(&insights.Handler{DB: s.db}).Mount(face)

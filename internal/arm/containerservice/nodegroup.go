@@ -1,8 +1,11 @@
 package containerservice
 
 import (
+	"strings"
+
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -36,7 +39,10 @@ func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 	if err != nil {
 		return err
 	}
-	scope := "/subscriptions/" + c.Subscription.String() + "/resourceGroups/" + g.Name
+	scope := nodeGroupScope(c)
+	if err := deleteGroupIdentities(tx, c.Subscription, g.Name); err != nil {
+		return err
+	}
 	if err := tx.DeleteAssignmentsBelow(scope); err != nil {
 		return err
 	}
@@ -44,4 +50,25 @@ func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 		return err
 	}
 	return tx.DeleteResourceGroup(c.Subscription, g.Name)
+}
+
+// nodeGroupScope is the node resource group as a scope.
+func nodeGroupScope(c managedcluster.Cluster) string {
+	return "/subscriptions/" + c.Subscription.String() + "/resourceGroups/" + c.NodeResourceGroup
+}
+
+// deleteGroupIdentities removes the identities that lie in a group which goes away.
+func deleteGroupIdentities(tx *store.Tx, sub ident.SubscriptionID, group string) error {
+	list, err := tx.Identities(sub)
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		if strings.EqualFold(i.Group, group) {
+			if err := tx.DeleteIdentity(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -190,7 +190,8 @@ func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
 	return nil
 }
 
-// wentAway forgets a cluster: role assignments at it and below, what its identities hold, the identities, and itself.
+// wentAway forgets a cluster: role assignments at it and below, the identities that are its own, and itself. What these
+// identities held stays on record as assignments of unknown principals, as it does in the real service.
 func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 	in, err := inputOf(op)
 	if err != nil {
@@ -210,18 +211,10 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 	if err := tx.DeleteLocksBelow(lockScope(c)); err != nil {
 		return err
 	}
-	for _, p := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
-		if p.IsZero() {
-			continue // an attached cluster has no identities
-		}
-		if err := tx.DeleteAssignmentsOf(p); err != nil {
-			return err
-		}
-		if err := tx.DeleteServicePrincipal(p); err != nil && !store.IsNotFound(err) {
-			return err
-		}
-	}
 	if !c.IsAttached() {
+		if err := dropIdentities(tx, c); err != nil {
+			return err
+		}
 		if err := deleteNodeGroup(tx, c); err != nil {
 			return err
 		}

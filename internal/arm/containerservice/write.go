@@ -9,7 +9,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/audit"
-	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
@@ -114,12 +113,13 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if err != nil {
 		return managedcluster.Cluster{}, none, err
 	}
-	newIdentity := func() managedcluster.Identity {
-		return managedcluster.Identity{Object: ident.New[ident.ObjectID](), Client: ident.New[ident.ClientID]()}
+	controlPlane, kubelet, err := h.identities(tx, r, req, nil)
+	if err != nil {
+		return managedcluster.Cluster{}, none, err
 	}
 	c, err := managedcluster.Create(managedcluster.New{
 		ID: ident.New[ident.ClusterID](), Subscription: r.Subscription.ID, Tenant: r.Subscription.Tenant, Group: group, Name: r.Param("name"),
-		Endpoint: endpoint, Domain: h.domain(), ControlPlane: newIdentity(), Kubelet: newIdentity(), Now: r.Now(), By: r.Caller.Object,
+		Endpoint: endpoint, Domain: h.domain(), ControlPlane: controlPlane, Kubelet: kubelet, Now: r.Now(), By: r.Caller.Object,
 	}, req, h.known)
 	if err != nil {
 		return c, none, err
@@ -143,10 +143,10 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if err := h.keepSecrets(tx, c.ID, secrets); err != nil {
 		return c, none, err
 	}
-	if err := putIdentities(tx, c); err != nil {
+	if err := putNodeGroup(tx, c); err != nil {
 		return c, none, err
 	}
-	if err := putNodeGroup(tx, c); err != nil {
+	if err := putIdentities(tx, c); err != nil {
 		return c, none, err
 	}
 	return c, op, r.Audit(tx, audit.ClusterWritten, c.ResourceID(), details(c))
@@ -170,20 +170,6 @@ func (h *Handler) endpoint(tx *store.Tx, r *arm.Request) (string, error) {
 		return "", fault.New(fault.Unavailable, "QuotaExceeded", "There is no free address for another cluster.").Because(err)
 	}
 	return endpoint, nil
-}
-
-// putIdentities makes the cluster's managed identities in the directory.
-func putIdentities(tx *store.Tx, c managedcluster.Cluster) error {
-	for _, p := range []directory.ServicePrincipal{
-		{ID: c.ControlPlane.Object, AppID: c.ControlPlane.Client, DisplayName: c.Name, AlternativeNames: []string{"isExplicit=False", c.ResourceID()}},
-		{ID: c.Kubelet.Object, AppID: c.Kubelet.Client, DisplayName: c.KubeletIdentityName(), AlternativeNames: []string{"isExplicit=True", c.KubeletIdentityID()}},
-	} {
-		p.Tenant, p.Type, p.AccountEnabled, p.CreatedAt = c.Tenant, directory.TypeManagedIdentity, true, c.CreatedAt
-		if err := tx.PutServicePrincipal(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // details are what the audit log keeps of a cluster's settings.
@@ -223,6 +209,9 @@ func (h *Handler) update(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	}
 	c, change, err := before.Update(req, h.known)
 	if err != nil {
+		return before, resource.Operation{}, err
+	}
+	if err := h.changeIdentities(tx, r, req, before, &c); err != nil {
 		return before, resource.Operation{}, err
 	}
 	var op resource.Operation

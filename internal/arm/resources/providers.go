@@ -50,6 +50,7 @@ func supports(namespace, kind string) (arm.Supported, bool) {
 
 // providers are those that clients may ask for. Some serve no type: clients register them before they create a cluster.
 func providers() []provider {
+	identities := []string{"2024-11-30", "2023-01-31", "2022-01-31-preview", "2021-09-30-preview", "2018-11-30", "2015-08-31-preview"}
 	authorization := []string{"2022-04-01", "2020-04-01-preview", "2018-01-01-preview", "2015-07-01"}
 	groups := []string{"2024-11-01", "2022-12-01", "2021-04-01", "2020-06-01", "2019-11-01", "2018-05-01", "2016-02-01"}
 	clusters := []string{
@@ -76,7 +77,11 @@ func providers() []provider {
 		{namespace: "Microsoft.Insights", types: []providedType{
 			{name: "eventtypes", versions: []string{"2015-04-01", "2014-04-01"}},
 		}},
-		{namespace: "Microsoft.ManagedIdentity"},
+		{namespace: "Microsoft.ManagedIdentity", types: []providedType{
+			{name: "userAssignedIdentities", placed: true, versions: identities, since: "2015-08-31-preview"},
+			{name: "userAssignedIdentities/federatedIdentityCredentials", versions: identities, since: "2022-01-31-preview"},
+			{name: "identities", versions: identities, since: "2015-08-31-preview"},
+		}},
 		{namespace: "Microsoft.Management", free: true, types: []providedType{
 			{name: "managementGroups", versions: []string{"2021-04-01", "2020-05-01", "2020-02-01", "2019-11-01", "2018-03-01-preview"}},
 			{name: "managementGroups/subscriptions", versions: []string{"2021-04-01", "2020-05-01"}},
