@@ -71,6 +71,7 @@ const (
 	ClusterStarted         Event = "clusterStarted"
 	ClusterStopped         Event = "clusterStopped"
 	ClusterCertsRotated    Event = "clusterCertificatesRotated"
+	ClusterKeyRotated      Event = "clusterSigningKeyRotated"
 	LocalAccountsDisabled  Event = "localAccountsDisabled"
 	LocalAccountsEnabled   Event = "localAccountsEnabled"
 	CredentialIssued       Event = "clusterCredentialIssued"

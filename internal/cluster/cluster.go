@@ -35,7 +35,19 @@ type Desired struct {
 	// ServiceCIDR and PodCIDR are IPv4 ranges; ServiceIP is the first address of the former.
 	ServiceCIDR, PodCIDR, ServiceIP string
 	Secrets                         pki.Secrets
-	Nodes                           []Node
+	// Issuer is the iss of service account tokens; empty is the FQDN. RetiredKeys are public keys whose tokens still count.
+	Issuer      string
+	RetiredKeys []string
+	// Workload is set when labelled pods get a token for the token service.
+	Workload *Workload
+	Nodes    []Node
+}
+
+// Workload is what pods that use workload identity are told.
+type Workload struct {
+	Tenant string
+	// AuthorityHost is the token service's address, with a slash at the end.
+	AuthorityHost string
 }
 
 // Describe says how a cluster should run.
@@ -43,6 +55,14 @@ func Describe(c managedcluster.Cluster, s pki.Secrets) Desired {
 	d := Desired{
 		ID: c.ID, Name: c.KubeName(), Generation: c.Generation, Endpoint: c.Endpoint, FQDN: c.FQDN,
 		ServiceCIDR: c.ServiceCIDR, PodCIDR: c.PodCIDR, ServiceIP: c.ServiceIP(), Secrets: s,
+	}
+	if c.Issuer != nil {
+		d.Issuer = c.Issuer.URL
+		for _, k := range c.Issuer.Keys {
+			if !k.Until.IsZero() {
+				d.RetiredKeys = append(d.RetiredKeys, k.PEM)
+			}
+		}
 	}
 	for _, p := range c.Pools {
 		for n := range p.Nodes() {

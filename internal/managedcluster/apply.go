@@ -89,6 +89,10 @@ func (c *Cluster) Update(req *Request, known KnownTenant) (Cluster, Change, erro
 	if change.LocalAccountsDisabled {
 		after.Epoch++ // what was handed out before is void, also after they are enabled again
 	}
+	if issuerRestarts(c, &after) {
+		after.Generation++
+		change.Nodes = true
+	}
 	return after, change, nil
 }
 
@@ -98,7 +102,7 @@ func (c *Cluster) settle(req *Request, before *Cluster, known KnownTenant) error
 	if before != nil {
 		old = before.properties()
 	}
-	steps := []func(*Request, *Cluster, *object) error{c.settleNames, c.settleNetwork, c.settlePools}
+	steps := []func(*Request, *Cluster, *object) error{c.settleNames, c.settleNetwork, c.settlePools, c.settleIssuer}
 	if req.attached != nil || before != nil && before.Attached != nil {
 		steps = []func(*Request, *Cluster, *object) error{func(req *Request, before *Cluster, _ *object) error { return c.settleAttached(req, before) }}
 	}

@@ -96,6 +96,9 @@ func (c *Cluster) settleAttached(req *Request, before *Cluster) error {
 	if req.aad == nil || req.aad.managed == nil || !*req.aad.managed {
 		return fault.New(fault.Invalid, "BadRequest", "An attached cluster needs aadProfile with managed true: without it there is nothing to decide.").At("aadProfile")
 	}
+	if req.oidcIssuer != nil && *req.oidcIssuer || req.workloadIdentity != nil && *req.workloadIdentity {
+		return invalidParameter("oidcIssuerProfile.enabled", "An attached cluster issues tokens by itself: name its own issuer in federated identity credentials.")
+	}
 	c.Endpoint = c.Attached.endpoint()
 	c.FQDN, _, _ = net.SplitHostPort(c.Endpoint)
 	c.KubernetesVersion, c.NamedVersion = "", ""

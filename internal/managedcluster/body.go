@@ -260,6 +260,12 @@ func (c *Cluster) renderProperties() *object {
 		props.order(propertyKeys())
 		return props
 	}
+	if c.Issuer != nil {
+		props.put("oidcIssuerProfile", struct {
+			Enabled bool   `json:"enabled"`
+			URL     string `json:"issuerURL"`
+		}{true, c.Issuer.URL})
+	}
 	props.put("currentKubernetesVersion", c.KubernetesVersion)
 	props.put("fqdn", c.FQDN)
 	props.put("azurePortalFQDN", strings.Replace(c.FQDN, ".hcp.", ".portal.hcp.", 1))

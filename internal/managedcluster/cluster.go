@@ -88,6 +88,11 @@ type Cluster struct {
 	// ControlPlane and Kubelet are the cluster's managed identities.
 	ControlPlane Identity `json:"controlPlane"`
 	Kubelet      Identity `json:"kubelet"`
+	// WantsIssuer is true once the cluster was asked to be an issuer of tokens; Issuer says how it is one.
+	WantsIssuer bool    `json:"wantsIssuer,omitempty"`
+	Issuer      *Issuer `json:"issuer,omitempty"`
+	// WorkloadIdentity gives labelled pods a token for the token service.
+	WorkloadIdentity bool `json:"workloadIdentity,omitempty"`
 	// Attached is set for somebody else's API server, which Keyreeve does not run.
 	Attached *Attached `json:"attached,omitempty"`
 

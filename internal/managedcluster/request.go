@@ -31,6 +31,8 @@ type Request struct {
 	identity             identityRequest
 	kubelet              string
 
+	oidcIssuer, workloadIdentity *bool
+
 	top, props *object
 }
 
@@ -141,6 +143,7 @@ func (req *Request) readProperties() error {
 	req.aad = readAAD(r)
 	req.attached = readAttached(r)
 	req.kubelet = readKubelet(r)
+	req.oidcIssuer, req.workloadIdentity = readIssuer(r)
 	dropSecrets(r)
 	checkPromises(r)
 	return r.err
@@ -349,7 +352,6 @@ func dropSecrets(r *reader) {
 func checkPromises(r *reader) {
 	for _, p := range []struct{ parent, key, why string }{
 		{"apiServerAccessProfile", "enablePrivateCluster", "Private clusters are not offered."},
-		{"oidcIssuerProfile", "enabled", "An OIDC issuer for clusters is not offered."},
 	} {
 		if o := r.object(p.parent, []string{p.key}); o != nil {
 			f := &reader{o: o, path: p.parent}
@@ -363,17 +365,6 @@ func checkPromises(r *reader) {
 		f := &reader{o: o, path: "apiServerAccessProfile"}
 		if list, given := f.texts("authorizedIPRanges"); given && len(list) > 0 {
 			f.fail(invalidParameter("apiServerAccessProfile.authorizedIPRanges", "Ranges of authorized addresses are not offered."))
-		}
-		r.fail(f.err)
-	}
-	if o := r.object("securityProfile", []string{"workloadIdentity"}); o != nil {
-		f := &reader{o: o, path: "securityProfile"}
-		if w := f.object("workloadIdentity", []string{"enabled"}); w != nil {
-			g := &reader{o: w, path: "securityProfile.workloadIdentity"}
-			if on := g.flag("enabled"); on != nil && *on {
-				g.fail(invalidParameter("securityProfile.workloadIdentity.enabled", "Workload identity is not offered."))
-			}
-			f.fail(g.err)
 		}
 		r.fail(f.err)
 	}

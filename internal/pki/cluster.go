@@ -43,6 +43,26 @@ type Secrets struct {
 	ServiceAccount string `json:"serviceAccount"`
 }
 
+// WithServiceAccountKey returns the secrets with another key for service account tokens.
+func (s Secrets) WithServiceAccountKey() (Secrets, error) {
+	key, err := newServiceAccountKey()
+	s.ServiceAccount = key
+	return s, err
+}
+
+// newServiceAccountKey makes an RSA key, since whoever federates with a cluster's issuer expects RS256.
+func newServiceAccountKey() (string, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return "", fmt.Errorf("pki: service account key: %w", err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", fmt.Errorf("pki: service account key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})), nil
+}
+
 // SealName is the name under which a cluster's Secrets are sealed.
 func SealName(cluster string) string { return "cluster:" + cluster }
 
@@ -56,18 +76,13 @@ func NewSecrets(name string, now time.Time) (Secrets, error) {
 	if err != nil {
 		return Secrets{}, err
 	}
-	// RSA, since whoever federates with a cluster's issuer expects RS256.
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := newServiceAccountKey()
 	if err != nil {
-		return Secrets{}, fmt.Errorf("pki: service account key: %w", err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return Secrets{}, fmt.Errorf("pki: service account key: %w", err)
+		return Secrets{}, err
 	}
 	return Secrets{
 		Cluster: ca.Pair(), FrontProxy: proxy.Pair(),
-		ServiceAccount: string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})),
+		ServiceAccount: key,
 	}, nil
 }
 

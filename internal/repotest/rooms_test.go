@@ -75,7 +75,7 @@ var roomRules = join(
 		},
 	},
 	// The faces. They meet over HTTP and in the store, never in an import.
-	face("oauth/discovery"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
+	face("oauth/discovery"), face("oauth/clusterissuer"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
 	face("signin", "handoff", "page"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
@@ -164,7 +164,7 @@ func face(room string, more ...string) []rule {
 
 func faces() []string {
 	return []string{
-		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
+		"oauth/discovery", "oauth/clusterissuer", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
 		"arm/locks", "arm/insights", "arm/managedidentity",
 	}

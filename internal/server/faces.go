@@ -28,6 +28,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
+	"github.com/keyreeve/keyreeve/internal/oauth/clusterissuer"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
 	"github.com/keyreeve/keyreeve/internal/oauth/manage"
@@ -56,9 +57,11 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	mux := http.NewServeMux()
 	logons := &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: now}
 	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
+	clusters := clusterissuer.Handler{World: s.world, BaseURL: e.Login, Now: now, Log: log}
+	clusters.Mount(mux)
 	grants := grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
-		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now}},
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{clusters, &issuer.Remote{Now: now}},
 	}.Prepared()
 	grants.Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}

@@ -75,6 +75,8 @@ type Access struct {
 	Version string `json:"ver"`
 	// DirectoryRoles are the template ids of the directory roles held.
 	DirectoryRoles []string `json:"wids,omitempty"`
+	// ManagedIdentity is the ARM id of a managed identity, or of the resource that one belongs to.
+	ManagedIdentity string `json:"xms_mirid,omitempty"`
 	// Capabilities are those the client claimed, such as CP1 (continuous access evaluation).
 	Capabilities []string `json:"xms_cc,omitempty"`
 }

@@ -387,7 +387,7 @@ func TestDelete(t *testing.T) {
 	err := r.DB.View(t.Context(), func(tx *store.Tx) error {
 		all, err := tx.Assignments(c.Tenant)
 		for _, a := range all {
-			if strings.HasPrefix(a.Scope, path+"/") || a.PrincipalID == c.Kubelet.Object {
+			if strings.HasPrefix(a.Scope, path+"/") || strings.HasPrefix(a.Scope, nodeGroupScope(c)) {
 				t.Errorf("assignment at %s is still there", a.Scope)
 			}
 		}

@@ -124,6 +124,7 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	route(http.MethodGet, strings.TrimSuffix(itemPath, "/{name}"), arm.Self, h.list)
 
 	route(http.MethodPost, itemPath+"/rotateClusterCertificates", managedcluster.Type+"/rotateClusterCertificates/action", h.rotate)
+	route(http.MethodPost, itemPath+"/rotateServiceAccountSigningKeys", managedcluster.Type+"/rotateServiceAccountSigningKeys/action", h.rotateSigningKey)
 	route(http.MethodPost, itemPath+"/resetAADProfile", managedcluster.Type+"/resetAADProfile/action", h.resetAAD)
 	route(http.MethodPost, itemPath+"/listClusterUserCredential", managedcluster.Type+"/listClusterUserCredential/action", h.credential(managedcluster.ClusterUser))
 	route(http.MethodPost, itemPath+"/listClusterAdminCredential", managedcluster.Type+"/listClusterAdminCredential/action", h.credential(managedcluster.ClusterAdmin))
@@ -155,7 +156,7 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 // mountRefusals answers the operations of the real service that are not offered: with a plain no, and never as if done.
 func (h *Handler) mountRefusals(route func(method, pattern, action string, handle arm.HandlerFunc)) {
 	for _, op := range []string{
-		"resetServicePrincipalProfile", "rotateServiceAccountSigningKeys", "listClusterMonitoringUserCredential", "upgradeNodeImageVersion",
+		"resetServicePrincipalProfile", "listClusterMonitoringUserCredential", "upgradeNodeImageVersion",
 		"unpinManagedCluster",
 	} {
 		route(http.MethodPost, itemPath+"/"+op, managedcluster.Type+"/"+op+"/action", notOffered(op))

@@ -111,6 +111,7 @@ managedClusters/listClusterAdminCredential action
 managedClusters/listClusterUserCredential action
 managedClusters/resetAADProfile action
 managedClusters/rotateClusterCertificates action
+managedClusters/rotateServiceAccountSigningKeys action
 managedClusters/start action
 managedClusters/stop action
 managedClusters/upgradeProfiles r

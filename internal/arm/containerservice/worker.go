@@ -37,6 +37,9 @@ func (h *Handler) describe(ctx context.Context, id ident.ClusterID) (d cluster.D
 			return err
 		}
 		d = cluster.Describe(c, secrets)
+		if c.WorkloadIdentity {
+			d.Workload = &cluster.Workload{Tenant: c.Tenant.String(), AuthorityHost: h.LoginURL + "/"}
+		}
 		return nil
 	})
 	return d, err

@@ -131,6 +131,9 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if err != nil {
 		return c, none, fault.Wrap(err, "keys of a new cluster")
 	}
+	if c, err = h.issuer(c, secrets); err != nil {
+		return c, none, err
+	}
 	op, err := r.StartOperation(tx, arm.NewOperation{
 		Resource: c.ResourceID(), Verb: managedcluster.Creating, Location: c.Location, Final: http.StatusOK, Input: input{Cluster: c.ID},
 	})
@@ -213,6 +216,15 @@ func (h *Handler) update(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	}
 	if err := h.changeIdentities(tx, r, req, before, &c); err != nil {
 		return before, resource.Operation{}, err
+	}
+	if c.WantsIssuer && c.Issuer == nil {
+		secrets, err := h.secrets(tx, c.ID)
+		if err != nil {
+			return before, resource.Operation{}, err
+		}
+		if c, err = h.issuer(c, secrets); err != nil {
+			return before, resource.Operation{}, err
+		}
 	}
 	var op resource.Operation
 	if c.IsAttached() {
@@ -368,7 +380,10 @@ func (h *Handler) rotate(w http.ResponseWriter, r *arm.Request) error {
 		if err := before.Powered(); err != nil {
 			return err
 		}
-		c := before.Rotated()
+		c, err := h.issuer(before.Rotated(), secrets) // what the old key signed is void too
+		if err != nil {
+			return err
+		}
 		c.ProvisioningState = managedcluster.Rotating
 		op, err = r.StartOperation(tx, arm.NewOperation{
 			Resource: c.ResourceID(), Verb: managedcluster.Rotating, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},

@@ -26,10 +26,16 @@ type spec struct {
 	TokenReview   *specHook `json:"tokenReview"`
 	Authorization *specHook `json:"authorization"`
 	// AuthorizationSocket is asked in the place of Authorization, if set.
-	AuthorizationSocket string     `json:"authorizationSocket,omitempty"`
-	AuditLog            string     `json:"auditLog"`
-	Nodes               []specNode `json:"nodes"`
-	OrphanTimeout       string     `json:"orphanTimeout"`
+	AuthorizationSocket string        `json:"authorizationSocket,omitempty"`
+	AuditLog            string        `json:"auditLog"`
+	WorkloadIdentity    *specWorkload `json:"workloadIdentity,omitempty"`
+	Nodes               []specNode    `json:"nodes"`
+	OrphanTimeout       string        `json:"orphanTimeout"`
+}
+
+type specWorkload struct {
+	TenantID      string `json:"tenantID"`
+	AuthorityHost string `json:"authorityHost"`
 }
 
 type specPKI struct {
@@ -47,6 +53,7 @@ type specServiceAccount struct {
 	SigningKey string   `json:"signingKey"`
 	VerifyKeys []string `json:"verifyKeys"`
 	Issuer     string   `json:"issuer"`
+	JWKSURI    string   `json:"jwksURI,omitempty"`
 }
 
 type specFrontProxy struct {
@@ -131,13 +138,16 @@ func (s *Supervisor) spec(ctx context.Context, d cluster.Desired, f folder, sock
 		ExternalHost: host, ServiceCIDR: d.ServiceCIDR, PodCIDR: d.PodCIDR,
 		PKI: specPKI{
 			ClientCA: d.Secrets.Cluster.Cert, ClusterCA: d.Secrets.Cluster.Cert, Serving: parts.Serving,
-			ServiceAccount:    specServiceAccount{SigningKey: d.Secrets.ServiceAccount, VerifyKeys: []string{public}, Issuer: "https://" + d.FQDN},
+			ServiceAccount:    serviceAccounts(d, public),
 			FrontProxy:        specFrontProxy{CA: d.Secrets.FrontProxy.Cert, Client: parts.FrontProxyClient},
 			ControllerManager: parts.ControllerManager, Scheduler: parts.Scheduler, Operator: parts.Operator,
 		},
 		TokenReview:         &specHook{URL: hookURL(s.Hooks.TokenReviewURL, d.ID), CA: s.Hooks.CA, Client: hook},
 		AuthorizationSocket: line, AuditLog: f.audit(),
 		Nodes: specNodes(d.Nodes), OrphanTimeout: s.OrphanTimeout.Round(time.Millisecond).String(),
+	}
+	if d.Workload != nil {
+		doc.WorkloadIdentity = &specWorkload{TenantID: d.Workload.Tenant, AuthorityHost: d.Workload.AuthorityHost}
 	}
 	if line == "" {
 		doc.Authorization = &specHook{URL: hookURL(s.Hooks.AuthorizationURL, d.ID), CA: s.Hooks.CA, Client: hook}
@@ -149,6 +159,16 @@ func specNodes(nodes []cluster.Node) []specNode {
 	out := make([]specNode, len(nodes))
 	for i, n := range nodes {
 		out[i] = specNode{Name: n.Name, Pool: n.Pool, VMSize: n.VMSize, Labels: n.Labels, Taints: n.Taints}
+	}
+	return out
+}
+
+// serviceAccounts says how tokens of service accounts are made and checked. Keys that no longer sign are good until their
+// tokens are over, which the tokens themselves say: the API server needs no restart when one ends.
+func serviceAccounts(d cluster.Desired, public string) specServiceAccount {
+	out := specServiceAccount{SigningKey: d.Secrets.ServiceAccount, VerifyKeys: append([]string{public}, d.RetiredKeys...), Issuer: "https://" + d.FQDN}
+	if d.Issuer != "" {
+		out.Issuer, out.JWKSURI = d.Issuer, d.Issuer+"openid/v1/jwks"
 	}
 	return out
 }

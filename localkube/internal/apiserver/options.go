@@ -16,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 
 	"github.com/keyreeve/keyreeve/localkube/internal/spec"
+	"github.com/keyreeve/keyreeve/localkube/internal/workload"
 )
 
 // watchGrace is how long open watches may take to end when the server stops. Without it the server would wait for
@@ -46,7 +47,7 @@ func buildOptions(ctx context.Context, s *spec.Spec, f *files, listener net.List
 	o.ServiceClusterIPRanges = s.ServiceCIDR
 	o.AllowPrivileged = true
 	o.Features.EnableProfiling = false
-	o.Admission.GenericAdmission.EnablePlugins = []string{"NodeRestriction"}
+	applyAdmission(o, s.WorkloadIdentity)
 	o.ProxyClientCertFile, o.ProxyClientKeyFile = f.frontCert, f.frontKey
 	applyServing(o, s, f, listener)
 	applyAuthentication(o, s, f)
@@ -61,6 +62,16 @@ func buildOptions(ctx context.Context, s *spec.Spec, f *files, listener net.List
 		return none, fmt.Errorf("check options: %w", errors.Join(utilerrors.NewAggregate(errs)))
 	}
 	return completed, nil
+}
+
+func applyAdmission(o *options.ServerRunOptions, w *spec.WorkloadIdentity) {
+	a := o.Admission.GenericAdmission
+	a.EnablePlugins = []string{"NodeRestriction"}
+	if w != nil {
+		workload.Register(a.Plugins, workload.Config{TenantID: w.TenantID, AuthorityHost: w.AuthorityHost})
+		a.RecommendedPluginOrder = workload.Order(a.RecommendedPluginOrder)
+		a.EnablePlugins = append(a.EnablePlugins, workload.PluginName)
+	}
 }
 
 func applyServing(o *options.ServerRunOptions, s *spec.Spec, f *files, listener net.Listener) {

@@ -37,10 +37,20 @@ type Spec struct {
 	AuthorizationSocket string `json:"authorizationSocket"`
 	// AuditLog is the file that the API server's audit log goes to; empty writes none.
 	AuditLog string `json:"auditLog"`
+	// WorkloadIdentity gives pods that are labelled for it a token for the token service; nil gives none.
+	WorkloadIdentity *WorkloadIdentity `json:"workloadIdentity"`
 	// Nodes are the pretend nodes.
 	Nodes []Node `json:"nodes"`
 	// OrphanTimeout, when positive, stops the process after nobody held GET /alive for so long.
 	OrphanTimeout Duration `json:"orphanTimeout"`
+}
+
+// WorkloadIdentity is what such pods are told.
+type WorkloadIdentity struct {
+	// TenantID is the tenant of service accounts that name none.
+	TenantID string `json:"tenantID"`
+	// AuthorityHost is the token service's address, with a slash at the end.
+	AuthorityHost string `json:"authorityHost"`
 }
 
 // PKI holds certificates and keys in PEM form. No authority's private key is among them.
