@@ -75,7 +75,7 @@ var roomRules = join(
 		},
 	},
 	// The faces. They meet over HTTP and in the store, never in an import.
-	face("oauth/discovery"), face("oauth/clusterissuer"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
+	face("oauth/discovery"), face("oauth/clusterissuer"), face("metadata"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
 	face("signin", "handoff", "page"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
@@ -101,6 +101,7 @@ var roomRules = join(
 			[]string{"database/sql", "flag", "github.com/spf13"},
 			"the gate away from the control plane decides by the same rooms as the one inside it, and knows no store",
 		},
+		{"hostagent", words, []string{"database/sql", "flag", "github.com/spf13"}, "an agent on somebody's host knows an address and a secret, and nothing of the control plane"},
 		{"kubewire", words, effects, "what an API server is told to ask a gate is text made of values"},
 		{"breakglass", join(words, rules, []string{"datadir", "seal", "store"}), []string{"net/http"}, "the way in on the host that holds the data needs no server and no gate"},
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
@@ -109,7 +110,7 @@ var roomRules = join(
 		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
 		{
 			"cli", join(words, []string{
-				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire",
+				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire", "hostagent",
 			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
@@ -164,7 +165,7 @@ func face(room string, more ...string) []rule {
 
 func faces() []string {
 	return []string{
-		"oauth/discovery", "oauth/clusterissuer", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
+		"oauth/discovery", "oauth/clusterissuer", "metadata", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
 		"arm/locks", "arm/insights", "arm/managedidentity",
 	}

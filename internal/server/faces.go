@@ -26,7 +26,9 @@ import (
 	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/logon"
+	"github.com/keyreeve/keyreeve/internal/metadata"
 	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/oauth"
 	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/clusterissuer"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
@@ -64,6 +66,9 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{clusters, &issuer.Remote{Now: now}},
 	}.Prepared()
 	grants.Mount(mux)
+	(&metadata.Handler{DB: s.db, Now: now, Log: log, Issue: func(ctx context.Context, q metadata.Request) (oauth.TokenV1, error) {
+		return grants.IssueIdentity(ctx, grant.ForIdentity(q))
+	}}).Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}
 	brand, err := readBrand(s.cfg.Data)
 	if err != nil {
@@ -179,7 +184,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
-	identities := &managedidentity.Handler{DB: s.db, Now: s.cfg.Now}
+	identities := &managedidentity.Handler{DB: s.db, EndpointURL: e.Login + metadata.Path, Now: s.cfg.Now}
 	contents := []arm.Contents{aks, identities} // clusters go before the identities that they use
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}

@@ -58,3 +58,32 @@ func (tx *Tx) DeleteManagedPrincipal(id ident.ObjectID) error {
 	}
 	return tx.ForgetCredentials(id)
 }
+
+// PutHost makes or replaces a host.
+func (tx *Tx) PutHost(h resource.Host) error {
+	return tx.put(feed.Private, "", h,
+		`INSERT INTO identity_hosts (doc, resource_key, subscription, secret) VALUES ($1, $2, $3, $4)
+		 ON CONFLICT (resource_key) DO UPDATE SET doc = excluded.doc, subscription = excluded.subscription, secret = excluded.secret`,
+		strings.ToLower(h.ID()), h.Subscription, h.Secret)
+}
+
+// Host returns a host by its ARM id, without case.
+func (tx *Tx) Host(resourceID string) (resource.Host, error) {
+	return one[resource.Host](tx, "host", resourceID, `SELECT doc FROM identity_hosts WHERE resource_key = $1`, strings.ToLower(resourceID))
+}
+
+// HostBySecret returns the host whose secret has a hash.
+func (tx *Tx) HostBySecret(hash string) (resource.Host, error) {
+	return one[resource.Host](tx, "host", "of a secret", `SELECT doc FROM identity_hosts WHERE secret = $1 AND secret <> ''`, hash)
+}
+
+// Hosts returns the hosts of a subscription by ARM id.
+func (tx *Tx) Hosts(sub ident.SubscriptionID) ([]resource.Host, error) {
+	return all[resource.Host](tx, "host", `SELECT doc FROM identity_hosts WHERE subscription = $1 ORDER BY resource_key`, sub)
+}
+
+// DeleteHost removes a host.
+func (tx *Tx) DeleteHost(resourceID string) error {
+	key := strings.ToLower(resourceID)
+	return tx.remove(feed.Private, key, `DELETE FROM identity_hosts WHERE resource_key = $1`, key)
+}

@@ -29,7 +29,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	p.cluster("c1", "--enable-oidc-issuer", "--enable-workload-identity", "--enable-aad")
 	p.cluster("c2", "--enable-aad", "--enable-azure-rbac")
 	issuer := p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "oidcIssuerProfile.issuerUrl", "-o", "tsv")
-	client := browser(t, k)
+	client := trusting(t, k)
 	var doc struct {
 		Issuer  string `json:"issuer"`
 		JWKSURI string `json:"jwks_uri"`
@@ -62,7 +62,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	on("-n", "shop", "annotate", "serviceaccount", "web", "azure.workload.identity/client-id="+id)
 	on("-n", "shop", "run", "web", "--image", "web", "--labels", "azure.workload.identity/use=true", "--overrides", `{"spec":{"serviceAccountName":"web"}}`)
 	pod := on("-n", "shop", "get", "pod", "web", "-o", "jsonpath={.spec.containers[0].env} {.spec.volumes}")
-	for _, want := range []string{id, `"AZURE_AUTHORITY_HOST"`, `"AZURE_TENANT_ID","value":"` + k.Admin.TenantID.String(), "/var/run/secrets/azure/wi/token/azure-identity-token", exchange} {
+	for _, want := range []string{id, `"AZURE_AUTHORITY_HOST"`, `"AZURE_TENANT_ID","value":"` + k.Admin.TenantID, "/var/run/secrets/azure/wi/token/azure-identity-token", exchange} {
 		if !strings.Contains(pod, want) {
 			t.Errorf("the pod has no %s: %s", want, pod)
 		}
@@ -86,7 +86,9 @@ func TestWorkloadIdentity(t *testing.T) {
 	}
 	project("web")
 	login := strings.TrimSuffix(lookup(p.env, "KEYREEVE_LOGIN_URL"), "/") + "/"
-	ask := func() error { return askARM(t, k, client, workload(t, client, login, k.Admin.TenantID.String(), id, file), group) }
+	ask := func() error {
+		return askARM(t, k, client, workload(t, client, login, k.Admin.TenantID, id, file), group)
+	}
 	if err := ask(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	p.kubectl("config", "set-credentials", "workload", "--exec-api-version=client.authentication.k8s.io/v1beta1", "--exec-command=kubelogin",
 		"--exec-arg=get-token", "--exec-arg=--server-id", "--exec-arg=6dae42f8-4368-4678-94ff-3960e28e3630", "--exec-arg=-l", "--exec-arg=workloadidentity",
 		"--exec-arg=--authority-host", "--exec-arg="+login, "--exec-arg=--disable-instance-discovery",
-		"--exec-env=AZURE_CLIENT_ID="+id, "--exec-env=AZURE_TENANT_ID="+k.Admin.TenantID.String(), "--exec-env=AZURE_FEDERATED_TOKEN_FILE="+file,
+		"--exec-env=AZURE_CLIENT_ID="+id, "--exec-env=AZURE_TENANT_ID="+k.Admin.TenantID, "--exec-env=AZURE_FEDERATED_TOKEN_FILE="+file,
 		"--exec-env=AZURE_AUTHORITY_HOST="+login)
 	p.kubectl("config", "set-context", "c2-workload", "--cluster", "c2", "--user", "workload")
 	if out := p.kubectl("--context", "c2-workload", "get", "nodes", "-o", "name"); !strings.Contains(out, "node/") {
@@ -137,8 +139,8 @@ func c1(p person) string {
 	return p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "id", "-o", "tsv")
 }
 
-// browser is an HTTP client that trusts what a machine with `keyreeve env` trusts.
-func browser(t *testing.T, k *harness.Keyreeve) *http.Client {
+// trusting is an HTTP client that trusts what a machine with `keyreeve env` trusts.
+func trusting(t *testing.T, k *harness.Keyreeve) *http.Client {
 	t.Helper()
 	pem, err := os.ReadFile(lookup(k.Env(t.TempDir()), "SSL_CERT_FILE"))
 	if err != nil {

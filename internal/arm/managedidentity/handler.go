@@ -27,8 +27,10 @@ import (
 
 // Handler serves the routes of this room.
 type Handler struct {
-	DB  *store.DB
-	Now func() time.Time
+	DB *store.DB
+	// EndpointURL is where hosts ask for tokens.
+	EndpointURL string
+	Now         func() time.Time
 }
 
 const (
@@ -55,6 +57,7 @@ func (h *Handler) Mount(f *arm.Face) {
 	route(http.MethodPost, itemPath+"/revokeTokens", resource.IdentityType+"/revokeTokens/action", h.revokeTokens)
 	route(http.MethodGet, "/{scope...}/providers/Microsoft.ManagedIdentity/identities/default", arm.Self, h.systemAssigned)
 	h.mountFederated(route)
+	h.mountHosts(route)
 }
 
 type body struct {

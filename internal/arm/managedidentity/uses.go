@@ -3,6 +3,7 @@ package managedidentity
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
@@ -44,6 +45,15 @@ func (h *Handler) associated(_ http.ResponseWriter, r *arm.Request) error {
 			return err
 		}
 		for _, sub := range subs {
+			hosts, err := tx.Hosts(sub.ID)
+			if err != nil {
+				return err
+			}
+			for _, host := range hosts {
+				if slices.Contains(host.Identities, i.ID()) {
+					add(sub, host.Group, host.Name, strings.ToLower(resource.HostType), host.ID())
+				}
+			}
 			for _, c := range clusters {
 				if c.Subscription == sub.ID && c.Uses(i.ID()) {
 					add(sub, c.Group, c.Name, strings.ToLower(managedcluster.Type), c.ResourceID())
@@ -154,9 +164,20 @@ func (h *Handler) SetTags(tx *store.Tx, _ *arm.Request, id ident.ResourceID, tag
 	return tx.PutIdentity(i)
 }
 
-// DeleteAll deletes every identity of a group.
+// DeleteAll deletes every identity and host of a group.
 func (h *Handler) DeleteAll(ctx context.Context, sub ident.SubscriptionID, group string) error {
 	_, err := h.DB.Update(ctx, func(tx *store.Tx) error {
+		hosts, err := tx.Hosts(sub)
+		if err != nil {
+			return err
+		}
+		for _, host := range hosts {
+			if strings.EqualFold(host.Group, group) {
+				if err := tx.DeleteHost(host.ID()); err != nil {
+					return err
+				}
+			}
+		}
 		list, err := tx.Identities(sub)
 		if err != nil {
 			return err

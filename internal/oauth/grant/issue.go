@@ -46,6 +46,12 @@ func (h Handler) issue(tx *store.Tx, req *request, s subject) (issued, error) {
 	out := issued{claims: h.common(req, life), life: life}
 	if s.user.ID.IsZero() {
 		h.forApplication(&out.claims, req, s)
+		if req.client.Managed {
+			var err error
+			if out.claims.ManagedIdentity, err = managedID(tx, s.app.ID); err != nil {
+				return out, err
+			}
+		}
 	} else if err := h.issueUser(tx, req, s, &out); err != nil {
 		return out, err
 	}

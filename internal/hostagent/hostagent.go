@@ -1,0 +1,141 @@
+// Package hostagent owns the identity endpoint on a host itself, in the forms of the instance metadata service, which have
+// no secret: the agent holds the host's secret, asks the control plane with it, and answers whoever runs on the host.
+//
+//	GET /metadata/identity/oauth2/token (Metadata: true) ┐
+//	POST /oauth2/token (Metadata: true; MSI_ENDPOINT)    ┴─► control plane, with the secret ─► the answer as it is
+//
+// It serves loopback and link-local addresses alone, takes nothing that was forwarded, keeps no token and writes none down.
+package hostagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Agent is the endpoint of one host.
+type Agent struct {
+	// Endpoint is where the control plane gives tokens; Secret is the host's.
+	Endpoint, Secret string
+	HTTP             *http.Client
+	Log              *slog.Logger
+}
+
+const (
+	maxAnswer = 1 << 20
+	maxForm   = 16 << 10
+	timeout   = 30 * time.Second
+)
+
+// Listen opens an address on which the agent may serve.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not an address with a port: %w", address, err)
+	}
+	if !at.Addr().IsLoopback() && !at.Addr().IsLinkLocalUnicast() {
+		return nil, fmt.Errorf("%s can be reached from other hosts: serve a loopback address, or 169.254.169.254", at.Addr())
+	}
+	var cfg net.ListenConfig
+	return cfg.Listen(ctx, "tcp", address)
+}
+
+// Handler returns what answers on the host.
+func (a *Agent) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metadata/identity/oauth2/token", a.get)
+	mux.HandleFunc("POST /oauth2/token", a.post)
+	return mux
+}
+
+// Serve serves until ctx ends.
+func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{Handler: a.Handler(), ReadHeaderTimeout: timeout, WriteTimeout: 2 * timeout}
+	ended := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer ended()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func refuse(w http.ResponseWriter, code, text string) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = fmt.Fprintf(w, `{"error":%q,"error_description":%q}`, code, text)
+}
+
+// admitted refuses what a page in a browser, or a proxy that was led here, could send.
+func admitted(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.Header.Get("Metadata") != "true":
+		refuse(w, "bad_request_102", "Required metadata header not specified")
+	case r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "":
+		refuse(w, "invalid_request", "Requests that were forwarded for somebody else are refused.")
+	default:
+		return true
+	}
+	return false
+}
+
+func (a *Agent) get(w http.ResponseWriter, r *http.Request) {
+	if admitted(w, r) {
+		a.ask(w, r, r.URL.Query())
+	}
+}
+
+func (a *Agent) post(w http.ResponseWriter, r *http.Request) {
+	if !admitted(w, r) {
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		refuse(w, "invalid_request", "The form is malformed.")
+		return
+	}
+	a.ask(w, r, r.PostForm)
+}
+
+// ask asks the control plane, and passes its answer on.
+func (a *Agent) ask(w http.ResponseWriter, r *http.Request, sent url.Values) {
+	q := url.Values{"api-version": {"2019-08-01"}}
+	for _, key := range []string{"resource", "client_id", "object_id", "principal_id", "msi_res_id", "mi_res_id"} {
+		if v, ok := sent[key]; ok {
+			q[key] = v
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	status, body, err := a.fetch(ctx, q)
+	if err != nil {
+		a.Log.WarnContext(ctx, "the control plane gave no answer", "error", err)
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+func (a *Agent) fetch(ctx context.Context, q url.Values) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Endpoint+"?"+q.Encode(), nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("X-Identity-Header", a.Secret)
+	res, err := a.HTTP.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.StatusCode, body, err
+}
