@@ -108,8 +108,8 @@ func agentCommand(d Deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Serve the identity endpoint of this host, in the forms of the instance metadata service",
-		Long: "Serve the identity endpoint of this host, in the foreground: GET /metadata/identity/oauth2/token, and POST /oauth2/token\n" +
-			"for MSI_ENDPOINT. Whoever can connect to it gets the host's tokens, so it serves loopback and link-local addresses\n" +
+		Long: "Serve the identity endpoint of this host, in the foreground: GET /metadata/identity/oauth2/token, which MSAL finds by\n" +
+			"AZURE_POD_IDENTITY_AUTHORITY_HOST, and POST /oauth2/token for az before 2.7x, which finds it by MSI_ENDPOINT. Whoever can connect to it gets the host's tokens, so it serves loopback and link-local addresses\n" +
 			"alone. A line `ready` is printed when it answers.",
 		Args: cobra.NoArgs,
 	}
@@ -136,7 +136,7 @@ func agentCommand(d Deps) *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
-		if _, err := fmt.Fprintf(d.Out, "export MSI_ENDPOINT=http://%s/oauth2/token\nready\n", l.Addr()); err != nil {
+		if _, err := fmt.Fprintf(d.Out, "export AZURE_POD_IDENTITY_AUTHORITY_HOST=http://%[1]s\nexport MSI_ENDPOINT=http://%[1]s/oauth2/token\nready\n", l.Addr()); err != nil {
 			return errors.Join(err, l.Close())
 		}
 		a := &hostagent.Agent{Endpoint: *endpoint, Secret: strings.TrimSpace(string(secret)), HTTP: &http.Client{}, Log: log}

@@ -44,9 +44,18 @@ const maxAge = "public, max-age=3600"
 
 // Mount registers the routes.
 func (h Handler) Mount(mux *http.ServeMux) {
-	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: web.OAuthErrors(h.BaseURL, h.Now)}
+	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: writeError}
 	mux.Handle("GET /oidc/{tenant}/{cluster}/.well-known/openid-configuration", a.Handle(h.metadata))
 	mux.Handle("GET /oidc/{tenant}/{cluster}/openid/v1/jwks", a.Handle(h.jwks))
+}
+
+// writeError answers in plain words: these documents have no form for errors.
+func writeError(w http.ResponseWriter, _ *http.Request, err error) {
+	if fault.Is(err, fault.NotFound) {
+		http.Error(w, fault.As(err).Public, http.StatusNotFound)
+		return
+	}
+	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 }
 
 // find returns the issuing cluster of a path.
