@@ -38,6 +38,9 @@ type Route struct {
 	Pattern string
 	// Action is the control action checked at Request.Scope before Handle runs, or Self.
 	Action string
+	// Conditional says that Handle checks Action again with RequireDelegated: before it runs, a role whose condition speaks of
+	// what is in the request is enough.
+	Conditional bool
 	// Errors is the form of what Handle returns.
 	Errors ErrorForm
 	// Public routes are served to anyone, without a token and an api-version. They have no Action.

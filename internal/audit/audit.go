@@ -31,6 +31,8 @@ const (
 	MemberRemoved          Event = "memberRemoved"
 	RoleAssigned           Event = "roleAssignmentCreated"
 	RoleUnassigned         Event = "roleAssignmentDeleted"
+	DenyAssigned           Event = "denyAssignmentWritten"
+	DenyUnassigned         Event = "denyAssignmentDeleted"
 	RoleDefinitionWritten  Event = "roleDefinitionWritten"
 	RoleDefinitionDeleted  Event = "roleDefinitionDeleted"
 	ManagementGroupWritten Event = "managementGroupWritten"

@@ -21,6 +21,8 @@ type Request struct {
 	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
 	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
 	CustomGroup, CustomKind, Subresource string
+	// Delegation is what conditions may ask of a request to write or delete a role assignment; nil for all others.
+	Delegation *Delegation
 }
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
@@ -30,8 +32,8 @@ type Facts interface {
 	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting. Grants whose Mask
 	// has nothing in common with mask may be left out.
 	Group(ref GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef)
-	// Denials returns the deny assignments.
-	Denials() []*Denial
+	// Denials returns the deny assignments of the tenant that a principal is of; nil for none.
+	Denials(principal ident.ObjectID) *Denials
 }
 
 // GroupRef is a group as the Facts number it.
@@ -91,7 +93,7 @@ func (v Verdict) String() string {
 // Decision is what was decided and why, as values.
 type Decision struct {
 	Verdict Verdict
-	// Grants that allow: one from Decide, all from Explain. It must not be changed.
+	// Grants that allow, or would but for Denial: one from Decide when it allows, all from Explain. It must not be changed.
 	Grants []*Grant
 	// Denial is the deny assignment that takes the action away.
 	Denial *Denial
@@ -113,9 +115,14 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q.own = lowerASCII(actionBuf[:0], req.Action)
 	q.marks = rootMarks().down(q.scope)
 	q.raise(req.Above)
+	q.delegation = req.Delegation
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
-		return Decision{Verdict: Deny, Denial: d}
+		out := Decision{Verdict: Deny, Denial: d}
+		if all {
+			out.Grants = look(&q, req.Principal, facts, true)
+		}
+		return out
 	}
 	grants := look(&q, req.Principal, facts, all)
 	if len(grants) == 0 {
@@ -132,6 +139,7 @@ type query struct {
 	marks marks
 	above []string // the management groups above the scope, in lower case
 	attributes
+	delegation *Delegation
 	// kube and own rules decide what the roles that follow Kubernetes' aggregation have.
 	kube  *KubeRequest
 	rules *ClusterRBAC

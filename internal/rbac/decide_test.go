@@ -23,7 +23,7 @@ func (o oneHolder) Principal(ident.ObjectID) (*Grants, []GroupRef) {
 
 func (oneHolder) Group(GroupRef, uint64) (*ident.ObjectID, *Grants, []GroupRef) { return nil, nil, nil }
 
-func (oneHolder) Denials() []*Denial { return nil }
+func (oneHolder) Denials(ident.ObjectID) *Denials { return nil }
 
 // table are facts written down.
 type table struct {
@@ -31,7 +31,7 @@ type table struct {
 	grants  map[ident.ObjectID]*Grants
 	refs    map[ident.ObjectID][]GroupRef
 	ids     *[256]ident.ObjectID
-	denials []*Denial
+	denials *Denials
 }
 
 // newTable puts down who holds which grants.
@@ -70,7 +70,7 @@ func (f table) Group(r GroupRef, mask uint64) (*ident.ObjectID, *Grants, []Group
 	return id, f.grants[*id], nil
 }
 
-func (f table) Denials() []*Denial { return f.denials }
+func (f table) Denials(ident.ObjectID) *Denials { return f.denials }
 
 func oid(n byte) ident.ObjectID { return ident.ObjectID{15: n} }
 

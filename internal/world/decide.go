@@ -35,8 +35,12 @@ func (f *facts) Group(r rbac.GroupRef, mask uint64) (*ident.ObjectID, *rbac.Gran
 	return &n.id, n.grants, above
 }
 
-// Denials are none: nothing makes deny assignments yet.
-func (f *facts) Denials() []*rbac.Denial { return nil }
+func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
+	if len(f.denials) == 0 {
+		return nil
+	}
+	return f.denials[f.principals[principal].Tenant]
+}
 
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
@@ -44,6 +48,14 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 	defer w.mu.RUnlock()
 	req.Above = w.keysAbove(w.principals[req.Principal].Tenant, req.Scope)
 	return rbac.Decide(req, (*facts)(w))
+}
+
+// Explain decides like Decide and names every grant, also those that a deny assignment takes away.
+func (w *World) Explain(req rbac.Request) rbac.Decision {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	req.Above = w.keysAbove(w.principals[req.Principal].Tenant, req.Scope)
+	return rbac.Explain(req, (*facts)(w))
 }
 
 // DecideCluster decides a request to a cluster. Rules without a place get that of the cluster.
@@ -65,6 +77,13 @@ func (w *World) Access(principal ident.ObjectID, name string, rules *rbac.Cluste
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return rbac.Access(principal, name, rules, (*facts)(w))
+}
+
+// DenialsAbout lists the deny assignments that take something away from a principal in a cluster.
+func (w *World) DenialsAbout(principal ident.ObjectID, rules *rbac.ClusterRules) []*rbac.Denial {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.DenialsAbout(principal, rules, (*facts)(w))
 }
 
 // WhoCan returns those of some principals that are enabled and may; unknown is true when of some it cannot be said.

@@ -74,6 +74,8 @@ type World struct {
 	above         map[ident.SubscriptionID][]string    // the management groups above a subscription, as rbac compares scopes
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
+	denials       map[ident.TenantID]*rbac.Denials
+	denialOf      map[ident.DenyAssignmentID]ident.TenantID
 	// custom are the assignments of roles that may change.
 	custom       map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}
 	places       map[ident.ClusterID]*rbac.Place
@@ -113,6 +115,8 @@ func New() (*World, error) {
 		above:         map[ident.SubscriptionID][]string{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
+		denials:       map[ident.TenantID]*rbac.Denials{},
+		denialOf:      map[ident.DenyAssignmentID]ident.TenantID{},
 		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},
 		places:        map[ident.ClusterID]*rbac.Place{},
 		clusters:      map[ident.ClusterID]managedcluster.Cluster{},

@@ -113,6 +113,8 @@ type explainBody struct {
 	// Actions are the data actions asked for: the request's own, and others that grant it.
 	Actions []string  `json:"actions"`
 	Paths   []wayBody `json:"paths"`
+	// DenyAssignment is the one that takes away what roles grant.
+	DenyAssignment *denyBody `json:"denyAssignment,omitempty"`
 	// WouldGrant are built-in roles that would allow it, assigned at the scope.
 	WouldGrant []string `json:"wouldGrant"`
 	Revision   int64    `json:"revision"`
@@ -200,6 +202,8 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 		out.Reason = "the cluster's own roles and bindings are not known"
 	case d.Denial != nil && d.Verdict == rbac.Deny:
 		out.Reason = "taken away by deny assignment " + d.Denial.Assignment.Name
+		by := denyAnswer(d.Denial.Assignment)
+		out.DenyAssignment = &by
 	}
 	if scope, ok := rbac.KubeScope(c.ResourceID(), req); ok {
 		out.Scope = scope
@@ -310,6 +314,8 @@ type accessBody struct {
 	Principal principalBody `json:"principal"`
 	Enabled   bool          `json:"enabled"`
 	Access    []wayBody     `json:"access"`
+	// Denied are the deny assignments that take something away from it again.
+	Denied []denyBody `json:"denied"`
 	// Only and OnlyOther are set when two are compared: what only the first, and only the other holds.
 	Other     *principalBody `json:"other,omitempty"`
 	Only      []wayBody      `json:"only,omitempty"`
@@ -348,7 +354,12 @@ func (h *Handler) access(_ http.ResponseWriter, r *arm.Request) error {
 		return h.World.Access(p.ID, p.Name, &rules)
 	}
 	mine := holds(&p)
-	out := accessBody{Principal: describe(&p), Enabled: p.Enabled, Access: h.holdings(p.ID, mine), Complete: rules.Own != nil, Revision: int64(revision)}
+	out := accessBody{Principal: describe(&p), Enabled: p.Enabled, Access: h.holdings(p.ID, mine), Denied: []denyBody{}, Complete: rules.Own != nil, Revision: int64(revision)}
+	if enters(&c, &p) {
+		for _, d := range h.World.DenialsAbout(p.ID, &rules) {
+			out.Denied = append(out.Denied, denyAnswer(d.Assignment))
+		}
+	}
 	if q.CompareWith != "" {
 		first, second := rbac.AccessDiff(mine, holds(&other))
 		d := describe(&other)
