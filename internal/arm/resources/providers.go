@@ -47,6 +47,7 @@ func providers() []provider {
 			{name: "locations/operationresults", versions: []string{"2017-08-31", "2016-03-30"}},
 		}},
 		{namespace: "Microsoft.Features", free: true},
+		{namespace: "Microsoft.Insights", types: []providedType{{name: "eventtypes/management", versions: []string{"2015-04-01"}}}},
 		{namespace: "Microsoft.ManagedIdentity"},
 		{namespace: "Microsoft.Management", free: true, types: []providedType{
 			{name: "managementGroups", versions: []string{"2021-04-01", "2020-05-01", "2020-02-01", "2019-11-01", "2018-03-01-preview"}},
