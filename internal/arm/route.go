@@ -225,3 +225,28 @@ func (r *Route) param(segments []string, name string) (string, bool) {
 	}
 	return "", false
 }
+
+// Routes returns every route that is registered, in no order: for whoever checks that none is open.
+func (f *Face) Routes() []Route {
+	f.own.Do(f.mountOwn)
+	var out []Route
+	take := func(m methods) {
+		for _, r := range m {
+			out = append(out, *r)
+		}
+	}
+	for _, x := range f.routes.tails {
+		take(x.leaf)
+	}
+	for todo := []*node{&f.routes.root}; len(todo) > 0; todo = todo[1:] {
+		n := todo[0]
+		take(n.leaf)
+		if n.param != nil {
+			todo = append(todo, n.param)
+		}
+		for _, c := range n.literal {
+			todo = append(todo, c)
+		}
+	}
+	return out
+}
