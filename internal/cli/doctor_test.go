@@ -99,7 +99,7 @@ func TestDoctorCommand(t *testing.T) {
 		var out bytes.Buffer
 		cmd := New(Deps{Out: &out, Err: io.Discard})
 		fields := []string{"doctor"}
-		for _, f := range strings.Fields(args) {
+		for f := range strings.FieldsSeq(args) {
 			if strings.HasSuffix(f, ".yaml") {
 				f = filepath.Join(dir, f)
 			}

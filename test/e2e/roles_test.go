@@ -177,3 +177,31 @@ func copyCloud(t *testing.T, from, to []string) {
 		}
 	}
 }
+
+// TestLegacyRoleCommands takes az 2.45 through those of its role commands that get as far as a request.
+func TestLegacyRoleCommands(t *testing.T) {
+	k := harness.Up(t)
+	home := t.TempDir()
+	env := k.Env(home)
+	run := func(args ...string) string {
+		t.Helper()
+		return harness.Must(t, env, "clients/az-2.45", args...)
+	}
+	run("login", "-u", k.Admin.UserPrincipalName, "-p", k.Admin.Password, "-o", "none")
+	sub := "/subscriptions/" + k.Admin.SubscriptionID
+	file := filepath.Join(home, "role.json")
+	text := fmt.Sprintf(`{"Name":"Looker","IsCustom":true,"Description":"looks","Actions":["*/read"],"AssignableScopes":[%q]}`, sub)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run("role", "definition", "create", "--role-definition", "@"+file, "--query", "roleName", "-o", "tsv"); got != "Looker" {
+		t.Errorf("made %q", got)
+	}
+	if got := run("role", "assignment", "list", "--all", "--query", "[].roleDefinitionName", "-o", "tsv"); got != "Owner" {
+		t.Errorf("assignments %q", got)
+	}
+	if got := run("rest", "--method", "get", "--url", sub+"/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01&$filter=type%20eq%20'CustomRole'",
+		"--query", "value[].properties.roleName", "-o", "tsv"); got != "Looker" {
+		t.Errorf("custom roles %q", got)
+	}
+}

@@ -44,7 +44,9 @@ func TestExplainWhatWouldGrant(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	var access struct {
-		Denied []struct{ Properties struct{ DenyAssignmentName string } }
+		Denied []struct {
+			Properties struct{ DenyAssignmentName string }
+		}
 	}
 	r.Do("POST", cluster+"/keyreeveAccess", armtest.Owner, `{"user":"`+armtest.Nobody+`"}`).Want(200, "").JSON(&access)
 	if len(access.Denied) != 1 || access.Denied[0].Properties.DenyAssignmentName != "no pods" {
