@@ -131,7 +131,7 @@ func BenchmarkDenials(b *testing.B) {
 			f.denials = new(Denials)
 			for i := range n {
 				d, err := NewDenial(DenyAssignment{
-					ID: ident.DenyAssignmentID{0: byte(i), 1: byte(i >> 8)}, Scope: "/subscriptions/s/resourceGroups/" + strings.Repeat("x", i), Principals: []DenyPrincipal{{}},
+					ID: ident.DenyAssignmentID{0: byte(i), 1: byte(i >> 8)}, Scope: "/subscriptions/s/resourceGroups/" + strings.Repeat("x", i+1), Principals: []DenyPrincipal{{}},
 					Permissions: []Permission{{Actions: []string{"*"}}},
 				})
 				if err != nil {
@@ -139,10 +139,11 @@ func BenchmarkDenials(b *testing.B) {
 				}
 				f.denials.Put(d)
 			}
+			var facts Facts = f
 			req := Request{Principal: oid(1), Action: "a/b/write", Scope: "/subscriptions/s/resourceGroups/other"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if Decide(req, f).Verdict != Allow {
+				if Decide(req, facts).Verdict != Allow {
 					b.Fatal("denied")
 				}
 			}
