@@ -10,6 +10,8 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/insights"
+	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/caller"
@@ -142,7 +144,7 @@ func (s *Server) ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC
 }
 
 // armFace builds the Resource Manager API and what does its long-running operations.
-func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor, m *mirror.Set) (http.Handler, *arm.Runner, *containerservice.Handler, error) {
+func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor, m *mirror.Set) (*arm.Face, *arm.Runner, *containerservice.Handler, error) {
 	auth, err := s.checker(catalog.Audiences(directory.ResourceManager())...)
 	if err != nil {
 		return nil, nil, nil, err
@@ -162,6 +164,8 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.Mount(face, runner)
 	groups.Mount(face)
 	roles.Mount(face)
+	(&locks.Handler{DB: s.db, Contents: contents}).Mount(face)
+	(&insights.Handler{DB: s.db}).Mount(face)
 	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
 	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)

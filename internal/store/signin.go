@@ -180,11 +180,6 @@ func (tx *Tx) AuditRecords(limit int) ([]audit.Record, error) {
 	return all[audit.Record](tx, "audit record", `SELECT doc FROM audit ORDER BY seq DESC LIMIT $1`, limit)
 }
 
-// AuditBetween calls fn with the records of a time, oldest first, until it returns an error.
-func (tx *Tx) AuditBetween(from, to time.Time, fn func(audit.Record) error) error {
-	return each(tx, "audit record", fn, `SELECT doc FROM audit WHERE at >= $1 AND at <= $2 ORDER BY seq`, stamp(from), stamp(to))
-}
-
 // SetSetting keeps a named value of the installation.
 func (tx *Tx) SetSetting(name, value string) error {
 	_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)

@@ -71,10 +71,6 @@ func (h *Handler) Mount(f *arm.Face) {
 		{Method: http.MethodGet, Pattern: deny + "/{name}", Action: readDeny, Handle: h.getDeny},
 		{Method: http.MethodPut, Pattern: deny + "/{name}", Action: writeDeny, Handle: h.putDeny},
 		{Method: http.MethodDelete, Pattern: deny + "/{name}", Action: deleteDeny, Handle: h.deleteDeny},
-		{
-			Method: http.MethodGet, Pattern: "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
-			Action: readEvents, Handle: h.listEvents,
-		},
 	} {
 		f.Handle(r)
 	}

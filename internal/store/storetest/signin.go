@@ -26,7 +26,7 @@ func signInCases() []methodCase {
 		{"refresh tokens", "PutRefreshToken RefreshToken", refreshTokens},
 		{"device codes", "PutDeviceCode DeviceCode DeviceCodeByUserCode DeleteDeviceCode", deviceCodes},
 		{"what expired goes", "DeleteExpired", expiry},
-		{"audit", "Audit AuditRecords AuditBetween", auditRecords},
+		{"audit", "Audit AuditRecords", auditRecords},
 		{"settings", "SetSetting Setting", settings},
 	}
 }
@@ -184,14 +184,6 @@ func auditRecords(t *testing.T, b *bench) {
 	// The newest is what was written last, whatever time it bears.
 	has(b, func(tx *store.Tx) ([]audit.Record, error) { return tx.AuditRecords(2) }, []audit.Record{record(3), record(2)})
 	has(b, func(tx *store.Tx) (int, error) { rs, err := tx.AuditRecords(100); return len(rs), err }, 4)
-	between := func(from, to time.Time) func(tx *store.Tx) ([]audit.Record, error) {
-		return func(tx *store.Tx) (out []audit.Record, err error) {
-			err = tx.AuditBetween(from, to, func(r audit.Record) error { out = append(out, r); return nil })
-			return out, err
-		}
-	}
-	has(b, between(record(1).At, record(1).At), []audit.Record{record(1)})
-	has(b, between(record(1).At.Add(1), record(1).At.Add(2)), nil)
 	b.refused(fault.NotFound, func(tx *store.Tx) error {
 		return firstError(tx.Audit(record(9)), tx.DeleteUser(oid("nobody"))) // what is not done is not recorded
 	})
