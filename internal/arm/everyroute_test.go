@@ -12,6 +12,8 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/insights"
+	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -48,6 +50,8 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	(&resources.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&authorization.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&managementgroups.Handler{DB: r.DB, World: r.World}).Mount(r.Face)
+	(&insights.Handler{DB: r.DB}).Mount(r.Face)
+	(&locks.Handler{DB: r.DB, Contents: contents}).Mount(r.Face)
 	(&checkaccess.Handler{World: r.World, Auth: r.Authenticator(), LoginURL: armtest.LoginURL, Now: r.Clock.Now}).Mount(r.Face)
 	tenant := ident.MustParse[ident.TenantID](armtest.Tenant)
 	subscription := ident.MustParse[ident.SubscriptionID](armtest.Sub)
