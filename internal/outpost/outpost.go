@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
 // Gate is a gate that is built and does not run yet.
@@ -98,11 +99,20 @@ func (g *Gate) Run(ctx context.Context, ready func()) (err error) {
 	return g.run(ctx,
 		g.follow.Run, g.link.renew, g.keep,
 		func(ctx context.Context) error { return g.link.report(ctx, g.follow.moved, g.follow.revision.Load) },
+		func(ctx context.Context) error { return g.link.tellRules(ctx, g.ownRules) },
 		func(ctx context.Context) error {
 			return g.serve(ctx, tls.NewListener(hook, g.local.tls()), g.counts.around(g.hooks))
 		},
 		func(ctx context.Context) error { return g.serve(ctx, health, g.healthMux()) },
 	)
+}
+
+// ownRules returns the cluster's own roles and bindings; nil while they are not known.
+func (g *Gate) ownRules() *rbac.ClusterRBAC {
+	if own, status := g.mirror.View(g.s.cluster); status.Known() {
+		return own
+	}
+	return nil
 }
 
 // look mirrors the cluster by what the kubeconfig says now.
