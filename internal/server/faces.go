@@ -69,26 +69,31 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	mux := http.NewServeMux()
 	h := &graph.Handler{
 		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		Logon:        &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: s.cfg.Now},
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}
 	h.Mount(mux)
 	return mux, nil
 }
 
-// gateFace builds the webhooks of the embedded clusters, and the face that gates of attached clusters connect to until stop.
-func (s *Server) gateFace(m *mirror.Set, stop <-chan struct{}) (http.Handler, error) {
+// hook builds what answers the API servers of the embedded clusters.
+func (s *Server) hook(m *mirror.Set) (*kubehook.Handler, error) {
 	tokens, err := s.checker(directory.AKSServer().String())
 	if err != nil {
 		return nil, err
 	}
+	return &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}, nil
+}
+
+// gateFace serves the webhooks of the embedded clusters, and gates of attached clusters until stop.
+func (s *Server) gateFace(hook *kubehook.Handler, stop <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
-	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
-	h.Mount(mux)
+	hook.Mount(mux)
 	(&gatehouse.Handler{
 		DB: s.db, World: s.world, Authority: s.hooks, Issuer: s.cfg.endpoints().Login, Roster: &s.roster,
 		Hub: &gatehouse.Hub{DB: s.db, Log: s.log.With("room", "gatehouse")}, Stop: stop, Now: s.cfg.Now, Log: s.log,
 	}).Mount(mux)
-	return mux, nil
+	return mux
 }
 
 // rosterOf shows ARM what gates said of themselves.
@@ -107,9 +112,9 @@ func (r rosterOf) Of(id ident.ClusterID) []containerservice.GateStatus {
 }
 
 // clusters builds the driver of embedded clusters.
-func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
+func (s *Server) clusters(m *mirror.Set, gate *kubehook.Handler) *embedded.Supervisor {
 	hook := func(kind string) string { return s.cfg.gateURL() + "/clusters/{cluster}/" + kind }
-	return &embedded.Supervisor{
+	driver := &embedded.Supervisor{
 		Binary: s.cfg.Localkube, Dir: s.cfg.Data.Clusters(), Host: s.cfg.host, Ports: s.cfg.ClusterPorts,
 		OrphanTimeout: s.cfg.OrphanTimeout, Detach: s.cfg.Detach, Now: s.cfg.Now, Log: s.log.With("room", "embedded"),
 		Hooks: embedded.Hooks{
@@ -121,6 +126,10 @@ func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
 		},
 		Closed: m.Drop,
 	}
+	if !s.cfg.Webhooks {
+		driver.Hooks.Line = gate.ServeLine
+	}
+	return driver
 }
 
 // ownRules reads the clusters' own roles and bindings; nil while they are not known.

@@ -8,6 +8,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/upkeep"
@@ -19,8 +20,12 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	defer func() { err = errors.Join(err, s.close()) }()
 	mirrors := &mirror.Set{Log: s.log.With("room", "mirror"), Now: s.cfg.Now}
 	defer mirrors.Close()
-	driver := s.clusters(mirrors)
-	all, work, aks, err := s.build(driver, mirrors, ctx.Done())
+	hook, err := s.hook(mirrors)
+	if err != nil {
+		return err
+	}
+	driver := s.clusters(mirrors, hook)
+	all, work, aks, err := s.build(driver, mirrors, hook, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -50,7 +55,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 }
 
 // build makes the faces and their listeners, and the tasks that they leave behind their answers.
-func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-chan struct{}) ([]listener, []task, *containerservice.Handler, error) {
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{}) ([]listener, []task, *containerservice.Handler, error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
 		return nil, nil, nil, err
@@ -63,10 +68,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	gate, err := s.gateFace(mirrors, stop)
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	gate := s.gateFace(hook, stop)
 	clients, err := s.hookClients()
 	if err != nil {
 		return nil, nil, nil, err

@@ -72,15 +72,19 @@ func (s *Supervisor) folder(id ident.ClusterID) (folder, error) {
 	return folder(abs), nil
 }
 
-func (s *Supervisor) socket(f folder) (string, error) {
-	dir := s.SocketDir
-	if dir == "" {
-		var err error
-		if dir, err = socketDir(); err != nil {
-			return "", err
-		}
+func (s *Supervisor) socketFolder() (string, error) {
+	if s.SocketDir != "" {
+		return s.SocketDir, nil
 	}
-	return socketPath(dir, f)
+	return socketDir()
+}
+
+func (s *Supervisor) socket(f folder) (string, error) {
+	dir, err := s.socketFolder()
+	if err != nil {
+		return "", err
+	}
+	return socketPath(dir, f, ".sock")
 }
 
 // Endpoint chooses a free address for a new cluster's API server, HOST:PORT, that taken does not hold.
