@@ -15,6 +15,7 @@ import (
 	"k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 
+	"github.com/keyreeve/keyreeve/localkube/internal/kubelet"
 	"github.com/keyreeve/keyreeve/localkube/internal/ramdir"
 	"github.com/keyreeve/keyreeve/localkube/internal/spec"
 	"github.com/keyreeve/keyreeve/localkube/internal/streams"
@@ -38,7 +39,7 @@ type Server struct {
 const featureGates = "ConstrainedImpersonation=false"
 
 // New builds an API server that stores in etcd and reads keys from files in dir. It takes the listener over.
-func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string, log *slog.Logger) (*Server, error) {
+func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string, nodes *kubelet.Kubelet, log *slog.Logger) (*Server, error) {
 	if err := utilfeature.DefaultMutableFeatureGate.Set(featureGates); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
 	}
@@ -55,6 +56,9 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 		return nil, fmt.Errorf("configure API server: %w", err)
 	}
 	if err := bootstrapFast(config.KubeAPIs); err != nil {
+		return nil, err
+	}
+	if err := reachNodes(config.KubeAPIs, dir, nodes); err != nil {
 		return nil, err
 	}
 	watch := keepWatch(config, log)

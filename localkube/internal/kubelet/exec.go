@@ -1,0 +1,99 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	utilexec "k8s.io/utils/exec"
+)
+
+// target is what a stream leads to: a pretended pod, and a container of it unless it is for a port.
+type target struct {
+	kubelet   *Kubelet
+	pod       *corev1.Pod
+	container *corev1.Container
+}
+
+// ExecInContainer runs a built-in command. The terminal's size is of no interest to any of them.
+func (t *target) ExecInContainer(ctx context.Context, _, _, _ string, cmd []string, in io.Reader, out, errOut io.WriteCloser,
+	tty bool, resize <-chan remotecommand.TerminalSize, _ time.Duration,
+) error {
+	return t.session(ctx, cmd, in, out, errOut, tty, resize)
+}
+
+// AttachContainer shows what the container says. To who brings input it is a shell, as if that were what the container runs.
+func (t *target) AttachContainer(ctx context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, tty bool,
+	resize <-chan remotecommand.TerminalSize,
+) error {
+	if in != nil && t.container.Stdin {
+		return t.session(ctx, []string{"sh"}, in, out, errOut, tty, resize)
+	}
+	go discard(ctx, resize)
+	if in != nil {
+		go func() { _, _ = io.Copy(io.Discard, in) }()
+	}
+	if out == nil {
+		<-ctx.Done()
+		return nil
+	}
+	l := &logs{kubelet: t.kubelet, namespace: t.pod.Namespace, pod: t.pod, container: t.container.Name, opts: &corev1.PodLogOptions{Follow: true}}
+	l.write(ctx, streamSink{out})
+	return nil
+}
+
+func (t *target) session(ctx context.Context, cmd []string, in io.Reader, out, errOut io.WriteCloser, tty bool,
+	resize <-chan remotecommand.TerminalSize,
+) error {
+	go discard(ctx, resize)
+	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, in: in, out: out, err: errOut}
+	if tty {
+		term := newTerminal(in, out)
+		sh.in, sh.out, sh.err, sh.prompt = term, term, term, "$ "
+	}
+	if sh.in == nil {
+		sh.in = eof{}
+	}
+	if sh.out == nil {
+		sh.out = io.Discard
+	}
+	if sh.err == nil {
+		sh.err = io.Discard
+	}
+	if code := sh.run(ctx, cmd); code != 0 {
+		return utilexec.CodeExitError{Err: fmt.Errorf("exit status %d", code), Code: code}
+	}
+	return nil
+}
+
+// discard keeps the sender of sizes from waiting.
+func discard(ctx context.Context, resize <-chan remotecommand.TerminalSize) {
+	for {
+		select {
+		case _, ok := <-resize:
+			if !ok {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// environment is what a container's variables are, as far as its pod says them in the clear.
+func environment(p *corev1.Pod, c *corev1.Container) []string {
+	env := []string{"PATH=/bin", "HOME=/", "HOSTNAME=" + p.Name, "KEYREEVE_PRETENDED=true"}
+	for _, v := range c.Env {
+		if v.ValueFrom == nil {
+			env = append(env, v.Name+"="+v.Value)
+		}
+	}
+	return env
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
