@@ -29,6 +29,9 @@ import (
 	"github.com/keyreeve/keyreeve/internal/world"
 )
 
+// cast is how many of each there are.
+const cast = 4
+
 // history is a slow and obvious model of who may do what: what was written, as it was written, in plain maps. Everything is of
 // one tenant and about cluster 0.
 type history struct {
@@ -54,7 +57,7 @@ func newHistory() *history {
 // holds are all that a user is: itself, and each group that it is in, or that such a group is in.
 func (h *history) holds(user int) map[string]bool {
 	is := map[string]bool{fmt.Sprint("user ", user): true}
-	for range few * few { // as often as anything can change
+	for range cast * cast { // as often as anything can change
 		for g, members := range h.members {
 			for _, m := range members {
 				if is[m] && h.groups[g] {
@@ -98,11 +101,11 @@ func holderID(name string) ident.ObjectID {
 
 // write is one random write to both the store and the model. What the store refuses, the model does not hear of.
 func (h *history) write(draw func(int) int, tx *store.Tx) error {
-	k := draw(few)
+	k := draw(cast)
 	somebody := func() string {
-		return fmt.Sprint([]string{"user ", "group "}[draw(2)], draw(few))
+		return fmt.Sprint([]string{"user ", "group "}[draw(2)], draw(cast))
 	}
-	switch draw(14) {
+	switch draw(20) {
 	case 0, 1:
 		on, from := draw(3) > 0, h.validFrom[k]
 		if draw(4) == 0 {
@@ -111,25 +114,26 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 		u := directory.User{ID: oid("user", 2*k), Tenant: tid(0), UserPrincipalName: upn(2 * k), AccountEnabled: on, SessionsValidFrom: from}
 		return then(tx.PutUser(u), func() { h.enabled[k], h.validFrom[k] = on, from })
 	case 2:
-		return then(tx.DeleteUser(oid("user", 2*k)), func() {
-			delete(h.enabled, k)
-			delete(h.validFrom, k)
-			h.forget(fmt.Sprint("user ", k))
-			maps.DeleteFunc(h.sessions, func(_ int, s session.Session) bool { return s.User == oid("user", 2*k) })
-		})
-	case 3, 4:
-		g := group(2 * k)
-		return then(tx.PutGroup(g), func() { h.groups[k] = true })
-	case 5:
+		if draw(2) == 0 {
+			return then(tx.DeleteUser(oid("user", 2*k)), func() {
+				delete(h.enabled, k)
+				delete(h.validFrom, k)
+				h.forget(fmt.Sprint("user ", k))
+				maps.DeleteFunc(h.sessions, func(_ int, s session.Session) bool { return s.User == oid("user", 2*k) })
+			})
+		}
 		return then(tx.DeleteGroup(oid("group", 2*k)), func() {
 			delete(h.groups, k)
 			delete(h.members, k)
 			h.forget(fmt.Sprint("group ", k))
 		})
-	case 6, 7, 8:
+	case 3:
+		return then(tx.PutGroup(group(2*k)), func() { h.groups[k] = true })
+	case 4, 5, 6, 7, 8:
 		who := somebody()
 		return then(tx.AddMember(oid("group", 2*k), holderID(who)), func() { h.members[k] = append(h.members[k], who) })
-	case 9:
+	case 9, 10, 11:
+		k = h.someKey(draw, k)
 		if len(h.members[k]) == 0 {
 			return nil
 		}
@@ -137,23 +141,36 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 		return then(tx.RemoveMember(oid("group", 2*k), holderID(who)), func() {
 			h.members[k] = slices.DeleteFunc(h.members[k], func(m string) bool { return m == who })
 		})
-	case 10, 11:
+	case 12, 13:
 		s := session.Session{ID: sid(2 * k), Tenant: tid(0), User: oid("user", 2*k), CreatedAt: h.now, ExpiresAt: h.now.Add(time.Duration(1+draw(3)) * time.Hour)}
 		if draw(3) == 0 {
 			s = s.Revoke(h.now, "test")
 		}
 		return then(tx.PutSession(s), func() { h.sessions[k] = s })
-	case 12:
+	case 14, 15:
 		who, scope := somebody(), []string{"", "/namespaces/dev", "rg", "sub"}[draw(4)]
 		return then(tx.PutAssignment(rbac.Assignment{ID: aid(2 * k), Tenant: tid(0), Scope: placeOf(scope), RoleDefinitionID: rid(2 * (k % 2)), PrincipalID: holderID(who)}),
 			func() { h.assigned[k] = [2]string{who, scope} })
-	}
-	if draw(2) == 0 {
+	case 16, 17:
 		return then(tx.DeleteAssignment(aid(2*k)), func() { delete(h.assigned, k) })
 	}
 	c := cluster(0)
 	c.AAD.AdminGroups = []ident.ObjectID{oid("group", 2*k)}
 	return then(tx.PutCluster(c), func() { h.admin = k })
+}
+
+// someKey is a group with members, if there is one; removing from it changes something.
+func (h *history) someKey(draw func(int) int, k int) int {
+	var with []int
+	for g := range cast {
+		if len(h.members[g]) > 0 {
+			with = append(with, g)
+		}
+	}
+	if len(with) == 0 {
+		return k
+	}
+	return with[draw(len(with))]
 }
 
 // then lets the model follow what was written.
@@ -234,14 +251,21 @@ func play(ctx context.Context, path string, draw func(int) int, spoil func([]fee
 			tx.PutSubscription(resource.Subscription{ID: sub(0), Tenant: tid(0), State: "Enabled"}),
 			tx.PutRoleDefinition(role(0)), tx.PutRoleDefinition(role(2)), tx.PutGroup(group(0)), tx.PutCluster(cluster(0)),
 		)
-		h.roles[0], h.roles[1], h.groups[0], h.admin = true, true, true, 0
+		h.roles[0], h.roles[1] = true, true
+		// Somebody is there from the beginning, so that every write may change what is decided.
+		for k := range cast {
+			s := session.Session{ID: sid(2 * k), Tenant: tid(0), User: oid("user", 2*k), CreatedAt: h.now, ExpiresAt: h.now.Add(3 * time.Hour)}
+			u := directory.User{ID: s.User, Tenant: tid(0), UserPrincipalName: upn(2 * k), AccountEnabled: true}
+			err = errors.Join(err, tx.PutUser(u), tx.PutSession(s), tx.PutGroup(group(2*k)))
+			h.enabled[k], h.sessions[k], h.groups[k] = true, s, true
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	gates := map[string]http.Handler{"control plane": bareGate(full, now), "gate": bareGate(part, now)}
-	for range 2 + draw(8) {
+	for range 4 + draw(8) {
 		_, err := db.Update(ctx, func(tx *store.Tx) error {
 			for range 1 + draw(6) {
 				_ = h.write(draw, tx) // refused or not: both are history
@@ -272,8 +296,8 @@ func bareGate(w *world.World, now func() time.Time) http.Handler {
 
 // compare asks about everybody.
 func (h *history) compare(gates map[string]http.Handler) error {
-	for user := range few {
-		for _, at := range []int{user, (user + 1) % few} {
+	for user := range cast {
+		for _, at := range []int{user, (user + 1) % cast} {
 			for _, namespace := range []string{"", "dev", "prod"} {
 				want := h.may(user, at, namespace)
 				spec := authzv1.SubjectAccessReviewSpec{
