@@ -89,6 +89,13 @@ func openStreams(t *testing.T, w *ways, c target) {
 	if out := kubectl("exec", "web", "--", "printenv", "COLOUR"); out != "blue" {
 		t.Errorf("exec: %q", out)
 	}
+	dir := t.TempDir()
+	writeFile(t, dir+"/in", "copied")
+	kubectl("cp", dir+"/in", "web:/tmp/in")
+	kubectl("cp", "web:/tmp/in", dir+"/out")
+	if text, err := os.ReadFile(dir + "/out"); string(text) != "copied" {
+		t.Errorf("cp: %q %v", text, err)
+	}
 	if out := kubectl("logs", "web"); !strings.Contains(out, "is pretended") {
 		t.Errorf("logs: %q", out)
 	}

@@ -49,7 +49,7 @@ func (t *target) session(ctx context.Context, cmd []string, in io.Reader, out, e
 	resize <-chan remotecommand.TerminalSize,
 ) error {
 	go discard(ctx, resize)
-	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, in: in, out: out, err: errOut}
+	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, files: t.files(), in: in, out: out, err: errOut}
 	if tty {
 		term := newTerminal(in, out)
 		sh.in, sh.out, sh.err, sh.prompt = term, term, term, "$ "
@@ -67,6 +67,15 @@ func (t *target) session(ctx context.Context, cmd []string, in io.Reader, out, e
 		return utilexec.CodeExitError{Err: fmt.Errorf("exit status %d", code), Code: code}
 	}
 	return nil
+}
+
+// files are those of the container.
+func (t *target) files() *files {
+	c := container{t.pod.Namespace, t.pod.Name, t.container.Name, t.pod.UID}
+	return t.kubelet.shelf.get(c, func(c container) bool {
+		p, ok := t.kubelet.cluster.Load().Pod(c.namespace, c.pod)
+		return ok && p.UID == c.uid
+	})
 }
 
 // discard keeps the sender of sizes from waiting.

@@ -43,6 +43,7 @@ type Kubelet struct {
 	identity *identity
 	listener net.Listener
 	cluster  atomic.Pointer[Cluster]
+	shelf    shelf
 }
 
 // New listens and makes keys. There is no pod before Attach.

@@ -14,7 +14,7 @@ func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 func run(t *testing.T, in string, tty bool, cmd ...string) (out, errOut string, code int) {
 	t.Helper()
 	var o, e bytes.Buffer
-	s := &shell{now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", in: strings.NewReader(in), out: &o, err: &e}
+	s := &shell{now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", files: &files{of: map[string][]byte{"/tmp/a/b": []byte("copied\n")}}, in: strings.NewReader(in), out: &o, err: &e}
 	if tty {
 		term := newTerminal(s.in, s.out)
 		s.in, s.out, s.err, s.prompt = term, term, term, "$ "
@@ -34,7 +34,15 @@ func TestShell(t *testing.T) {
 		"echo":                    {cmd: []string{"echo", "a", "b"}, out: "a b\n"},
 		"echo without a line end": {cmd: []string{"/bin/echo", "-n", "a"}, out: "a"},
 		"cat":                     {in: "x\ny", cmd: []string{"cat"}, out: "x\ny"},
-		"cat of a file":           {cmd: []string{"cat", "/etc/passwd"}, err: "has no files", code: 1},
+		"cat of a file":           {cmd: []string{"cat", "/etc/passwd"}, err: "has no files but", code: 1},
+		"cat of what was copied":  {in: "x", cmd: []string{"cat", "tmp/../tmp/a/b", "-"}, out: "copied\nx"},
+		"ls":                      {cmd: []string{"ls", "-l", "/tmp"}, out: "/tmp/a/b\n"},
+		"ls of nothing":           {cmd: []string{"ls", "/etc"}, err: "no such file", code: 1},
+		"test of a directory":     {cmd: []string{"test", "-d", "/tmp/a"}},
+		"test of a file":          {cmd: []string{"test", "-d", "/tmp/a/b"}, code: 1},
+		"tar of nothing":          {cmd: []string{"tar", "cf", "-", "/etc"}, err: "no such file", code: 2},
+		"tar of nonsense":         {in: strings.Repeat("x", 1024), cmd: []string{"tar", "-xmf", "-", "-C", "/tmp"}, err: "not an archive", code: 2},
+		"tar to a file":           {cmd: []string{"tar", "tf", "-"}, err: "knows", code: 2},
 		"env":                     {cmd: []string{"env"}, out: "PATH=/bin\nGREETING=hello there\n"},
 		"printenv":                {cmd: []string{"printenv", "GREETING"}, out: "hello there\n"},
 		"printenv of nothing":     {cmd: []string{"printenv", "NOPE"}, code: 1},
@@ -52,7 +60,7 @@ func TestShell(t *testing.T) {
 		"variables":               {cmd: []string{"sh", "-c", `echo "$GREETING" ${GREETING}! '$GREETING' $NOPE\$ $`}, out: "hello there hello there! $GREETING $ $\n"},
 		"input":                   {in: "echo a\ncat\nb\nc", cmd: []string{"sh"}, out: "a\nb\nc"},
 		"exit in the middle":      {in: "exit 3\necho no\n", cmd: []string{"bash"}, code: 3},
-		"a script file":           {cmd: []string{"sh", "/run.sh"}, err: "has no files", code: 127},
+		"a script file":           {cmd: []string{"sh", "/run.sh"}, err: "runs no scripts", code: 127},
 		"pipe":                    {cmd: []string{"sh", "-c", "echo a; echo b | cat"}, err: `does not know '|'`, code: 2},
 		"redirection":             {cmd: []string{"sh", "-c", "echo b >/tmp/x"}, err: `does not know '>'`, code: 2},
 		"substitution":            {cmd: []string{"sh", "-c", "echo $(date)"}, err: `does not know $(`, code: 2},
@@ -89,7 +97,7 @@ func TestTerminal(t *testing.T) {
 // TestStopped: a command ends with its connection.
 func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &shell{now: noon, in: eof{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	s := &shell{now: noon, files: &files{}, in: eof{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}}
 	cancel()
 	if code := s.run(ctx, []string{"sleep", "3600"}); code != stoppedBy {
 		t.Errorf("exit code %d", code)
