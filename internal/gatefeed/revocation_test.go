@@ -343,7 +343,7 @@ func TestRevocationPropertyFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(300) {
-				r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // histories that repeat
+				r := rand.New(rand.NewPCG(seed, 0))
 				first := true
 				err := play(t.Context(), filepath.Join(t.TempDir(), "h.db"), r.IntN, func(events []feed.Event) []feed.Event {
 					if first { // the snapshot

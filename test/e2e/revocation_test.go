@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
 )
 
 // bound is how long after an acknowledged write it is in force.
@@ -129,7 +128,9 @@ func everyWay() []way {
 		w.join(w.admins, w.tmp)
 	}
 	enabled := func(on bool) func(*ways, target) {
-		return func(w *ways, _ target) { w.dir(http.MethodPatch, "/users/"+w.bob, map[string]any{"accountEnabled": on}) }
+		return func(w *ways, _ target) {
+			w.dir(http.MethodPatch, "/users/"+w.bob, map[string]any{"accountEnabled": on})
+		}
 	}
 	none := func(*ways, target) {}
 	return []way{
@@ -144,8 +145,10 @@ func everyWay() []way {
 		{name: "account", ready: joined, revoke: enabled(false), grant: enabled(true), after: left},
 		{
 			name: "sessions", ready: joined, after: left,
-			revoke: func(w *ways, _ target) { w.dir(http.MethodPost, "/users/"+w.bob+"/revokeSignInSessions", map[string]any{}) },
-			grant:  func(w *ways, _ target) { w.bobToken = w.userToken("bob") },
+			revoke: func(w *ways, _ target) {
+				w.dir(http.MethodPost, "/users/"+w.bob+"/revokeSignInSessions", map[string]any{})
+			},
+			grant: func(w *ways, _ target) { w.bobToken = w.userToken("bob") },
 		},
 		{
 			name: "impersonator", ask: (*ways).askAsBob,
@@ -280,4 +283,3 @@ func report(b *testing.B, what string, all []time.Duration) {
 	b.ReportMetric(ms(all[(len(all)*99+99)/100-1]), what+"-p99-ms")
 	b.ReportMetric(ms(all[len(all)-1]), what+"-max-ms")
 }
-

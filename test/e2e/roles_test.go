@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/test/harness"
 )
 
@@ -136,7 +140,9 @@ type holder struct {
 	ask          *asker
 }
 
-func (h holder) String() string { return fmt.Sprintf("%s by %s at cluster%s", h.letter, h.kind, h.scope) }
+func (h holder) String() string {
+	return fmt.Sprintf("%s by %s at cluster%s", h.letter, h.kind, h.scope)
+}
 
 // allows says what the table says.
 func (h holder) allows(r roleRow, ns string) bool {
@@ -167,7 +173,7 @@ rules: [{apiGroups: [lab.test], resources: [shelves], verbs: [create, update, pa
 `
 
 // holders makes every holder: five roles, two scopes, three ways to hold it.
-func (e *estate) holders(c target) []holder {
+func (e *estate) holders(c target, robots map[string]robot) []holder {
 	e.t.Helper()
 	custom := ident.New[ident.GUID]().String()
 	e.manage(http.MethodPut, e.root+"/providers/Microsoft.Authorization/roleDefinitions/"+custom, authorizationVersion, map[string]any{"properties": map[string]any{
@@ -188,33 +194,66 @@ func (e *estate) holders(c target) []holder {
 			e.assign(c.id+scope, role, e.group("outer-"+name, e.group("inner-"+name, e.user(name))), "Group")
 			out = append(out, holder{letter, role, scope, "nested group", name, e.byToken(c, e.userToken(name))})
 
-			id, token := e.robot("robot" + where + strings.ToLower(letter))
-			e.assign(c.id+scope, role, id, "ServicePrincipal")
-			out = append(out, holder{letter, role, scope, "service principal", id, e.byToken(c, token())})
+			r := robots[letter+where]
+			e.assign(c.id+scope, role, r.id.String(), "ServicePrincipal")
+			token := e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {r.client.String()}, "client_secret": {r.secret}})
+			out = append(out, holder{letter, role, scope, "service principal", r.id.String(), e.byToken(c, token)})
 		}
 	}
 	return out
 }
 
-// robot makes an application with a service principal and a secret.
-func (e *estate) robot(name string) (id string, token func() string) {
+// robot is a service principal that may sign in with a secret.
+type robot struct {
+	id     ident.ObjectID
+	client ident.ClientID
+	secret string
+}
+
+// robots puts service principals into the directory while nobody serves it.
+func (e *estate) robots(names ...string) map[string]robot {
 	e.t.Helper()
-	base := lookup(e.p.env, "KEYREEVE_GRAPH_URL") + "/v1.0"
-	var app struct{ ID, AppID string }
-	e.call(e.graph, http.MethodPost, base+"/applications", map[string]any{"displayName": name}, &app)
-	var sp struct{ ID string }
-	e.call(e.graph, http.MethodPost, base+"/servicePrincipals", map[string]any{"appId": app.AppID}, &sp)
-	var secret struct{ SecretText string }
-	e.call(e.graph, http.MethodPost, base+"/applications/"+app.ID+"/addPassword", map[string]any{"passwordCredential": map[string]any{"displayName": "test"}}, &secret)
-	return sp.ID, func() string {
-		return e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {app.AppID}, "client_secret": {secret.SecretText}})
+	e.k.Stop()
+	out := map[string]robot{}
+	ctx, now := e.t.Context(), time.Now().UTC()
+	db, err := store.Open(ctx, store.Options{Path: e.k.Data.Database(), Now: time.Now})
+	if err != nil {
+		e.t.Fatal(err)
 	}
+	tenant, err := ident.Parse[ident.TenantID](e.k.Admin.TenantID)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	_, err = db.Update(ctx, func(tx *store.Tx) error {
+		var errs []error
+		for _, n := range names {
+			r := robot{id: ident.New[ident.ObjectID](), client: ident.New[ident.ClientID]()}
+			var record proof.ClientSecret
+			r.secret, record = proof.NewClientSecret(r.client, n, now, time.Hour)
+			out[n] = r
+			errs = append(errs,
+				tx.PutApplication(directory.Application{ID: ident.New[ident.ObjectID](), Tenant: tenant, AppID: r.client, DisplayName: n, CreatedAt: now}),
+				tx.PutServicePrincipal(directory.ServicePrincipal{ID: r.id, Tenant: tenant, AppID: r.client, DisplayName: n, Type: directory.TypeApplication, AccountEnabled: true, CreatedAt: now}),
+				tx.PutClientSecret(record))
+		}
+		return errors.Join(errs...)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		e.t.Fatal(err)
+	}
+	e.k.Start()
+	return out
 }
 
 // TestRolesOnTheAPIServer asks a real API server every row of the table as every holder: five roles, at the cluster and at a
 // namespace, held directly, through nested groups and as a service principal.
 func TestRolesOnTheAPIServer(t *testing.T) {
 	e := newEstate(t)
+	var names []string
+	for _, letter := range "RWACX" {
+		names = append(names, string(letter)+"c", string(letter)+"n")
+	}
+	robots := e.robots(names...)
 	c := e.embedded("c1", e.group("admins"))
 	for _, kind := range []string{"shelve", "vault"} {
 		e.apply(strings.ReplaceAll(shelves, "KIND", kind))
@@ -223,7 +262,7 @@ func TestRolesOnTheAPIServer(t *testing.T) {
 	e.p.kubectl("create", "namespace", "dev")
 	e.p.kubectl("create", "namespace", "prod")
 	e.p.kubectl("wait", "--for", "condition=Established", "crd/shelves.lab.test", "crd/vaults.lab.test", "--timeout", "30s")
-	holders, rows := e.holders(c), roleRows(t)
+	holders, rows := e.holders(c, robots), roleRows(t)
 	// The gate mirrors the ClusterRoles by watch: wait until it has the last.
 	eventually(t, 10*time.Second, "the gate knows the aggregated roles", func() bool {
 		code, _ := holderOf(holders, "W", "").ask.do(http.MethodPost, c.server+"/apis/lab.test/v1/namespaces/dev/shelves?dryRun=All", nil)

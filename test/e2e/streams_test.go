@@ -41,12 +41,21 @@ func (n *notices) String() string {
 	return n.b.String()
 }
 
+// holding starts kubectls against a cluster, until its context ends.
+type holding struct {
+	ctx context.Context
+	t   *testing.T
+	w   *ways
+	c   target
+}
+
 // hold starts kubectl and waits until it has printed what says that its stream is open.
-func hold(ctx context.Context, t *testing.T, w *ways, c target, credential []string, name, sign string, args ...string) *open {
+func (h holding) hold(credential []string, name, sign string, args ...string) *open {
+	t, w := h.t, h.w
 	t.Helper()
 	o := &open{name: name, ended: make(chan struct{}), out: &notices{}}
-	args = append([]string{"--server", c.server, "--certificate-authority", c.ca}, append(credential, args...)...)
-	cmd := exec.CommandContext(ctx, harness.Program(t, "clients/kubectl"), args...)
+	args = append([]string{"--server", h.c.server, "--certificate-authority", h.c.ca}, append(credential, args...)...)
+	cmd := exec.CommandContext(h.ctx, harness.Program(t, "clients/kubectl"), args...)
 	cmd.Env = append(append([]string{}, w.p.env...), "KUBECONFIG=/dev/null")
 	if strings.HasSuffix(name, "SPDY") {
 		cmd.Env = append(cmd.Env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false", "KUBECTL_PORT_FORWARD_WEBSOCKETS=false")
@@ -76,6 +85,7 @@ func hold(ctx context.Context, t *testing.T, w *ways, c target, credential []str
 func openStreams(t *testing.T, w *ways, c target) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	h := holding{ctx, t, w, c}
 	w.join(w.inner, w.bob)
 	w.join(w.inner, w.dan)
 	assignment := w.assign(c.id, writerRole, w.user("carol"), "User") // whom dan plays
@@ -117,10 +127,10 @@ func openStreams(t *testing.T, w *ways, c target) {
 		if sign == "" {
 			sign = "Forwarding from"
 		}
-		bobs = append(bobs, hold(ctx, t, w, c, credential, name, sign, args...))
+		bobs = append(bobs, h.hold(credential, name, sign, args...))
 	}
 	playing := append(byToken(w.danToken), "--as", "carol@keyreeve.test")
-	dans = append(dans, hold(ctx, t, w, c, playing, "exec, played", "open", execArgs...), hold(ctx, t, w, c, playing, "log, played", "is pretended", "logs", "-f", "web"))
+	dans = append(dans, h.hold(playing, "exec, played", "open", execArgs...), h.hold(playing, "log, played", "is pretended", "logs", "-f", "web"))
 	certificate := func() []*open {
 		u := w.adminConfig(c).Users[0].User
 		w.fingerprint = thumbprint(t, u.Cert)
@@ -132,7 +142,7 @@ func openStreams(t *testing.T, w *ways, c target) {
 			}
 		}
 		by := []string{"--client-certificate", cert, "--client-key", key}
-		return []*open{hold(ctx, t, w, c, by, "exec, by certificate", "open", execArgs...), hold(ctx, t, w, c, by, "watch, by certificate", "kube-system", "get", "--raw", "/api/v1/namespaces?watch=1&timeoutSeconds=600")}
+		return []*open{h.hold(by, "exec, by certificate", "open", execArgs...), h.hold(by, "watch, by certificate", "kube-system", "get", "--raw", "/api/v1/namespaces?watch=1&timeoutSeconds=600")}
 	}
 	accounts := certificate()
 	one := certificate()
