@@ -54,7 +54,7 @@ bin/keyreeve bin/kubelogin:
 bin/localkube:
 	@scripts/localkube.sh
 
-## clients: the real clients for tests: bin/clients/{kubectl,kubelogin,az,az-2.45,chromium}
+## clients: the real clients for tests: bin/clients/{kubectl,kubelogin,helm,az,az-2.45,chromium}
 .PHONY: clients
 clients:
 	@scripts/clients.sh

@@ -24,16 +24,19 @@ const (
 	ServicePrincipal Kind = "servicePrincipal" // key ObjectID; directory.ServicePrincipal
 	Member           Kind = "member"           // key groupID/memberID; no value
 	DirectoryRole    Kind = "directoryRole"    // key roleTemplateID/principalID; no value
-	Subscription     Kind = "subscription"     // key SubscriptionID; resource.Subscription
-	ManagementGroup  Kind = "managementGroup"  // key TenantID/lower-case name; resource.ManagementGroup
-	ResourceGroup    Kind = "resourceGroup"    // key lower-case resource id; resource.Group
-	RoleDefinition   Kind = "roleDefinition"   // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
-	RoleAssignment   Kind = "roleAssignment"   // key RoleAssignmentID; rbac.Assignment
-	Cluster          Kind = "cluster"          // key ClusterID; managedcluster.Cluster
-	Certificate      Kind = "certificate"      // key hex SHA-256; pki.Issued
-	Session          Kind = "session"          // key SessionID; session.Session, without its secrets
-	Operation        Kind = "operation"        // key OperationID; resource.Operation
-	SigningKey       Kind = "signingKey"       // key kid; keyring.Public
+	// PermissionGrant is consent; AppRoleAssignment a permission that an application or a person was given at a resource.
+	PermissionGrant   Kind = "permissionGrant"   // key GrantID; directory.PermissionGrant
+	AppRoleAssignment Kind = "appRoleAssignment" // key GrantID; directory.AppRoleAssignment
+	Subscription      Kind = "subscription"      // key SubscriptionID; resource.Subscription
+	ManagementGroup   Kind = "managementGroup"   // key TenantID/lower-case name; resource.ManagementGroup
+	ResourceGroup     Kind = "resourceGroup"     // key lower-case resource id; resource.Group
+	RoleDefinition    Kind = "roleDefinition"    // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
+	RoleAssignment    Kind = "roleAssignment"    // key RoleAssignmentID; rbac.Assignment
+	Cluster           Kind = "cluster"           // key ClusterID; managedcluster.Cluster
+	Certificate       Kind = "certificate"       // key hex SHA-256; pki.Issued
+	Session           Kind = "session"           // key SessionID; session.Session, without its secrets
+	Operation         Kind = "operation"         // key OperationID; resource.Operation
+	SigningKey        Kind = "signingKey"        // key kid; keyring.Public
 	// Private covers writes that followers need not know: codes, refresh tokens, credentials, audit records.
 	Private Kind = "private" // key empty; no value
 )

@@ -128,7 +128,7 @@ const (
 
 func (a *attribution) one(e feed.Event) (attributed, error) {
 	switch e.Kind {
-	case feed.Private, feed.ResourceGroup, feed.Operation, feed.Application, feed.DirectoryRole:
+	case feed.Private, feed.ResourceGroup, feed.Operation, feed.Application, feed.DirectoryRole, feed.PermissionGrant, feed.AppRoleAssignment:
 		return attributed{}, nil // no decision at a cluster reads these
 	case feed.SigningKey:
 		return attributed{reach: everyone, event: feed.Event{Value: e.Value}}, nil // public keys

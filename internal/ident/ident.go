@@ -26,6 +26,8 @@ type (
 	genericKind          struct{}
 	credentialKind       struct{}
 	directoryRoleKindTag struct{}
+	permissionKind       struct{}
+	grantKind            struct{}
 )
 
 // Typed identifiers. All are GUIDs in 8-4-4-4-12 lower-case text form.
@@ -53,6 +55,10 @@ type (
 	CredentialID = ID[credentialKind]
 	// DirectoryRoleID names a directory role by its template id.
 	DirectoryRoleID = ID[directoryRoleKindTag]
+	// PermissionID names what an application offers: a delegated permission or an app role.
+	PermissionID = ID[permissionKind]
+	// GrantID names a consent or the assignment of an app role.
+	GrantID = ID[grantKind]
 	// GUID is an identifier of no particular kind, such as a trace id.
 	GUID = ID[genericKind]
 )

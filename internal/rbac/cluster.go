@@ -80,6 +80,9 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	}
 	var buf queryBuffers
 	q, azure := kubeQueryOf(&buf, ask, rules)
+	if !azure && ask.Request.Malformed() {
+		return ClusterDecision{Verdict: Deny, Why: whyMalformed}
+	}
 	azure = azure && rules.AzureRoles
 	q.clusterAdmin = protected(&ask.Request, rules.Protected)
 	out := ClusterDecision{Verdict: Deny}

@@ -20,6 +20,8 @@ func snapshotQueries() []struct {
 	}{
 		{feed.Tenant, `SELECT id, doc FROM tenants`},
 		{feed.SigningKey, `SELECT kid, doc FROM signing_keys`},
+		{feed.PermissionGrant, `SELECT id, doc FROM permission_grants`},
+		{feed.AppRoleAssignment, `SELECT id, doc FROM app_role_assignments`},
 		{feed.Subscription, `SELECT id, doc FROM subscriptions`},
 		{feed.ManagementGroup, `SELECT tenant || '/' || name_key, doc FROM management_groups`},
 		{feed.ResourceGroup, `SELECT '/subscriptions/' || subscription || '/resourcegroups/' || name_key, doc FROM resource_groups`},

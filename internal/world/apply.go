@@ -60,6 +60,10 @@ func (w *World) apply(e feed.Event) error {
 		return w.applyMember(e, put)
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
+	case feed.PermissionGrant:
+		return w.consents.apply(e, put)
+	case feed.AppRoleAssignment:
+		return w.appRoles.apply(e, put)
 	case feed.Subscription:
 		return w.applySubscription(e, put)
 	case feed.ManagementGroup:

@@ -69,6 +69,8 @@ type World struct {
 	nodes         nodes // memberships, and assignments by holder
 	nobody        ident.ObjectID
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
+	consents      byHolder[directory.PermissionGrant]   // by client
+	appRoles      byHolder[directory.AppRoleAssignment] // by principal
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	management    map[nameKey]resource.ManagementGroup // by lower-case name
 	above         map[ident.SubscriptionID][]string    // the management groups above a subscription, as rbac compares scopes
@@ -108,6 +110,8 @@ func New() (*World, error) {
 		groups:        map[ident.ObjectID]directory.Group{},
 		nodes:         nodes{numbers: map[ident.ObjectID]rbac.GroupRef{}},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
+		consents:      newByHolder(func(g directory.PermissionGrant) ident.ObjectID { return g.Client }),
+		appRoles:      newByHolder(func(a directory.AppRoleAssignment) ident.ObjectID { return a.Principal }),
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		management:    map[nameKey]resource.ManagementGroup{},
 		above:         map[ident.SubscriptionID][]string{},
