@@ -301,8 +301,8 @@ func (w *world) testRightEnds(t *testing.T) {
 	revoked := time.Now()
 	for name, ended := range ends {
 		select {
-		case <-ended:
-			t.Logf("%s: over %s after the right", name, time.Since(revoked).Round(time.Millisecond))
+		case err := <-ended:
+			t.Logf("%s: over %s after the right (%v)", name, time.Since(revoked).Round(time.Millisecond), err)
 		case <-time.After(time.Until(revoked.Add(time.Second))):
 			t.Errorf("%s goes on a second after its right has ended", name)
 		}

@@ -38,8 +38,14 @@ type Server struct {
 // 10 s before any authorizer is asked.
 const featureGates = "ConstrainedImpersonation=false"
 
+// Behind is what an API server stands on: where etcd is, and the kubelet of the pretend nodes.
+type Behind struct {
+	Etcd  string
+	Nodes *kubelet.Kubelet
+}
+
 // New builds an API server that stores in etcd and reads keys from files in dir. It takes the listener over.
-func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string, nodes *kubelet.Kubelet, log *slog.Logger) (*Server, error) {
+func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, b Behind, log *slog.Logger) (*Server, error) {
 	if err := utilfeature.DefaultMutableFeatureGate.Set(featureGates); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
 	}
@@ -47,7 +53,7 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	opts, err := buildOptions(ctx, s, f, listener, etcd)
+	opts, err := buildOptions(ctx, s, f, listener, b.Etcd)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +64,7 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err := bootstrapFast(config.KubeAPIs); err != nil {
 		return nil, err
 	}
-	if err := reachNodes(config.KubeAPIs, dir, nodes); err != nil {
+	if err := reachNodes(config.KubeAPIs, dir, b.Nodes); err != nil {
 		return nil, err
 	}
 	watch := keepWatch(config, log)

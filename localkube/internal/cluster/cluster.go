@@ -162,7 +162,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 		return up, err
 	}
 	up.push("kubelets", start(ctx, fail, part{"kubelets", kubelets.Run}).stop)
-	api, err := apiserver.New(ctx, c.Spec, dir, listener, db.Endpoint(), kubelets, c.Log)
+	api, err := apiserver.New(ctx, c.Spec, dir, listener, apiserver.Behind{Etcd: db.Endpoint(), Nodes: kubelets}, c.Log)
 	if err != nil {
 		return up, err
 	}

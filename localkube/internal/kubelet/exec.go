@@ -19,20 +19,25 @@ type target struct {
 }
 
 // ExecInContainer runs a built-in command. The terminal's size is of no interest to any of them.
+//
+//nolint:revive // the interface is Kubernetes'
 func (t *target) ExecInContainer(ctx context.Context, _, _, _ string, cmd []string, in io.Reader, out, errOut io.WriteCloser,
 	tty bool, resize <-chan remotecommand.TerminalSize, _ time.Duration,
 ) error {
-	return t.session(ctx, cmd, in, out, errOut, tty, resize)
+	go discard(ctx, resize)
+	return t.session(ctx, cmd, streams{in, out, errOut, tty})
 }
 
 // AttachContainer shows what the container says. To who brings input it is a shell, as if that were what the container runs.
+//
+//nolint:revive // the interface is Kubernetes'
 func (t *target) AttachContainer(ctx context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, tty bool,
 	resize <-chan remotecommand.TerminalSize,
 ) error {
-	if in != nil && t.container.Stdin {
-		return t.session(ctx, []string{"sh"}, in, out, errOut, tty, resize)
-	}
 	go discard(ctx, resize)
+	if in != nil && t.container.Stdin {
+		return t.session(ctx, []string{"sh"}, streams{in, out, errOut, tty})
+	}
 	if in != nil {
 		go func() { _, _ = io.Copy(io.Discard, in) }()
 	}
@@ -45,13 +50,24 @@ func (t *target) AttachContainer(ctx context.Context, _, _, _ string, in io.Read
 	return nil
 }
 
-func (t *target) session(ctx context.Context, cmd []string, in io.Reader, out, errOut io.WriteCloser, tty bool,
-	resize <-chan remotecommand.TerminalSize,
-) error {
-	go discard(ctx, resize)
-	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, files: t.files(), in: in, out: out, err: errOut}
-	if tty {
-		term := newTerminal(in, out)
+// streams are those of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.WriteCloser
+	tty      bool
+}
+
+func (t *target) session(ctx context.Context, cmd []string, std streams) error {
+	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, files: t.files(), in: std.in}
+	// A stream that was not asked for is nil, and must not look like one that is there.
+	if std.out != nil {
+		sh.out = std.out
+	}
+	if std.err != nil {
+		sh.err = std.err
+	}
+	if std.tty {
+		term := newTerminal(sh.in, sh.out)
 		sh.in, sh.out, sh.err, sh.prompt = term, term, term, "$ "
 	}
 	if sh.in == nil {

@@ -23,11 +23,11 @@ func (t *target) PortForward(ctx context.Context, _, _ string, port int32, strea
 	what := fmt.Sprintf("port %d of pod %s/%s", port, t.pod.Namespace, t.pod.Name)
 	in := bufio.NewReader(stream)
 	if _, err := in.Peek(1); err != nil {
-		return nil //nolint:nilerr // who connects and says nothing is told nothing
+		return nil // who connects and says nothing is told nothing
 	}
 	begin, err := in.Peek(in.Buffered())
 	if err != nil {
-		return nil //nolint:nilerr // it was there a moment ago
+		return nil
 	}
 	c := &streamConn{Reader: in, ReadWriteCloser: stream}
 	if speaksHTTP(string(begin)) {
@@ -55,7 +55,7 @@ func responder(what string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = fmt.Fprintf(w, "keyreeve: %s is pretended; nothing runs there. You asked: %s %s\n", what, r.Method, r.URL.EscapedPath())
+		_, _ = fmt.Fprintf(w, "keyreeve: %s is pretended; nothing runs there. You asked: %s %s\n", what, r.Method, r.URL.EscapedPath()) //nolint:gosec // it is plain text
 	})
 }
 
