@@ -58,7 +58,7 @@ func New(c Config, d Deps) (_ *Gate, err error) {
 		link: g.link, journal: &journal{state: state(s.StateDir)}, now: d.Now, log: d.Log, moved: make(chan struct{}, 1),
 	}
 	g.hooks = &hooks{mirror: g.mirror, heard: g.follow.Heard, staleness: s.staleness, now: d.Now, log: d.Log}
-	g.follow.replaced = g.hooks.replace
+	g.follow.replaced, g.follow.withdrawn = g.hooks.replace, func() { g.hooks.current.Store(nil) }
 	return g, nil
 }
 

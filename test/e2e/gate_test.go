@@ -24,7 +24,7 @@ import (
 
 // attached is a foreign API server with a gate of its own.
 type attached struct {
-	t       *testing.T
+	t       testing.TB
 	p       person
 	cluster *harness.Foreign
 	gate    *harness.Gate
@@ -36,7 +36,7 @@ type attached struct {
 }
 
 // attach attaches a foreign cluster and starts its gate and then the cluster, as the printed guide says.
-func attach(t *testing.T, p person, staleness string, args ...string) *attached {
+func attach(t testing.TB, p person, staleness string, args ...string) *attached {
 	t.Helper()
 	a := &attached{t: t, p: p, cluster: harness.NewForeign(t), folder: filepath.Join(t.TempDir(), "gate")}
 	if p.az("group", "exists", "-n", "rg") == "false" {
@@ -123,12 +123,12 @@ func (a *attached) metric(name string) string {
 
 // asker asks API servers with a bearer token.
 type asker struct {
-	t     *testing.T
+	t     testing.TB
 	http  *http.Client
 	token string
 }
 
-func newAsker(t *testing.T, caFile, token string) *asker {
+func newAsker(t testing.TB, caFile, token string) *asker {
 	t.Helper()
 	ca, err := os.ReadFile(caFile)
 	if err != nil {
