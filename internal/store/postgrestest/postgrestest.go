@@ -71,7 +71,7 @@ func unprivileged() (*syscall.Credential, error) {
 }
 
 // prepare makes an empty folder that the server's user owns, and finds a free port.
-func prepare(opts []string) (*Server, error) {
+func prepare(parent string, opts []string) (*Server, error) {
 	bin, err := Bin()
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func prepare(opts []string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "keyreeve-pg-")
+	dir, err := os.MkdirTemp(parent, "keyreeve-pg-")
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) run(name string, args ...string) error {
 // Start makes a new server and waits until it answers. It ends with the test. opts are settings, name=value.
 func Start(t testing.TB, opts ...string) *Server {
 	t.Helper()
-	s, err := start(opts)
+	s, err := start("", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +123,8 @@ func Start(t testing.TB, opts ...string) *Server {
 	return s
 }
 
-func start(opts []string) (*Server, error) {
-	s, err := prepare(opts)
+func start(parent string, opts []string) (*Server, error) {
+	s, err := prepare(parent, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -248,19 +248,35 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 
 //nolint:gochecknoglobals // one server for the tests of a binary: each would wait for its own otherwise
 var shared = sync.OnceValues(func() (*Server, error) {
-	return start([]string{"fsync=off", "full_page_writes=off", "synchronous_commit=on"})
+	return start(memory(), []string{"fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0", "autovacuum=off"})
 })
 
-// Database returns the connection string of a database of its own on a server that the tests of this binary share. The
-// same name is the same database. Nothing of it survives the tests, so the server does not wait for the disk.
+// memory returns a folder in memory with room for a server, if there is one.
+func memory() string {
+	const folder, room = "/dev/shm", 512 << 20
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err != nil || uint64(fs.Bsize)*fs.Bavail < room {
+		return ""
+	}
+	return folder
+}
+
+// Database returns a connection string of a part of its own (a schema, which is made faster than a database) on a server
+// that the tests of this binary share. The same name is the same part. Nothing of it survives the tests, so the server
+// does not wait for the disk.
 func Database(t testing.TB, name string) string {
 	t.Helper()
 	s, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateDatabase(t.Context(), name); err != nil {
+	db, err := sql.Open("pgx", s.DSN("postgres"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s.DSN(name)
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), `CREATE SCHEMA IF NOT EXISTS "`+name+`"`); err != nil {
+		t.Fatal(err)
+	}
+	return s.DSN("postgres") + " search_path=" + name
 }
