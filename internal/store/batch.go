@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -15,6 +16,9 @@ import (
 
 // batchMax bounds the writes of one commit, and so how long the first of them waits for the last.
 const batchMax = 128
+
+// refuseFor is how long writes are refused at once after the database could not be reached.
+const refuseFor = 300 * time.Millisecond
 
 // batch is the writes that are committed together: one transaction, with a savepoint before each write.
 type batch struct {
@@ -101,29 +105,45 @@ func (db *DB) begin(ctx context.Context) error {
 	if lost := db.lost.Load(); lost != nil {
 		return unreachable(*lost)
 	}
+	if away := db.refuse.Load(); away != nil {
+		return *away // the next in a long queue need not wait for the same answer
+	}
 	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.opt.WriteTimeout)
 	b := &batch{ctx: bctx, cancel: cancel, done: make(chan struct{})}
-	err := func() (err error) {
-		if b.sql, err = db.write.BeginTx(bctx, nil); err != nil {
-			return err
-		}
-		if err = b.sql.QueryRowContext(bctx, db.engine.lockHead).Scan(&b.base, &b.floor); err != nil || b.base == db.Head() {
-			return err
-		}
-		return db.catchUp(bctx)
-	}()
+	err := db.lockHead(b)
+	if err != nil && db.engine.stale(err) && bctx.Err() == nil {
+		err = db.lockHead(b) // the connection was from before the server went and came back
+	}
+	if err == nil && b.base != db.Head() {
+		err = db.catchUp(bctx)
+	}
 	if err != nil {
 		if b.sql != nil {
 			_ = b.sql.Rollback()
 		}
 		cancel()
-		if _, ok := errors.AsType[*fault.Error](err); ok {
-			return err
+		if _, ok := errors.AsType[*fault.Error](err); !ok {
+			err = db.engine.failed(err, "store: begin")
 		}
-		return db.engine.failed(err, "store: begin")
+		if IsAway(err) {
+			db.refuse.Store(&err)
+			time.AfterFunc(refuseFor, func() { db.refuse.Store(nil) })
+		}
+		return err
 	}
 	db.open = b
 	return nil
+}
+
+// lockHead begins the batch's transaction, in which nobody else writes.
+func (db *DB) lockHead(b *batch) (err error) {
+	if b.sql, err = db.write.BeginTx(b.ctx, nil); err != nil {
+		return err
+	}
+	if err = b.sql.QueryRowContext(b.ctx, db.engine.lockHead).Scan(&b.base, &b.floor); err != nil {
+		_ = b.sql.Rollback()
+	}
+	return err
 }
 
 // run calls fn between savepoints: an error, a panic or an end of the goroutine undoes fn's writes and no others.
@@ -154,6 +174,9 @@ func (db *DB) run(ctx context.Context, b *batch, fn func(*Tx) error) (feed.Revis
 			b.err = db.engine.failed(err, "store: undo") // the others' writes went with it
 		}
 	}()
+	if err := db.checkFence(ctx, b); err != nil {
+		return 0, err
+	}
 	if err := fn(tx); err != nil {
 		return 0, err
 	}

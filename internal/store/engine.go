@@ -23,8 +23,9 @@ type engine struct {
 	poisons bool
 	// shared says that other processes may write to the database.
 	shared bool
-	// conflict and away say whether an error is a name that is taken, or a database that cannot be reached.
-	conflict, away func(error) bool
+	// conflict and away say whether an error is a name that is taken, or a database that cannot be reached; stale that it
+	// comes of a connection which was broken before it was used.
+	conflict, away, stale func(error) bool
 }
 
 // failed makes a fault of an error of the database.

@@ -29,6 +29,10 @@ func postgresEngine() engine {
 			return ok && e.Code == "23505"
 		},
 		away: postgresAway,
+		stale: func(err error) bool {
+			_, refused := errors.AsType[*pgconn.ConnectError](err)
+			return !refused && postgresAway(err) && !errors.Is(err, context.DeadlineExceeded)
+		},
 	}
 }
 

@@ -21,7 +21,8 @@ func sqliteEngine() engine {
 			e, ok := errors.AsType[*sqlite.Error](err)
 			return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 		},
-		away: func(error) bool { return false },
+		away:  func(error) bool { return false },
+		stale: func(error) bool { return false },
 	}
 }
 

@@ -78,6 +78,8 @@ type DB struct {
 	waiting atomic.Int64
 	lastLen int
 	closed  bool
+	// refuse is why writes are refused for a moment.
+	refuse atomic.Pointer[error]
 	// head is the newest revision that followers have seen, headAt its stamp. They are written under commit.
 	head   atomic.Int64
 	headAt int64
@@ -168,6 +170,9 @@ func (db *DB) Head() feed.Revision { return feed.Revision(db.head.Load()) }
 // View runs fn on one consistent state of the store, in which nothing can be written.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	sqlTx, err := db.read.BeginTx(ctx, db.engine.view)
+	for retry := 0; retry < 3 && err != nil && db.engine.stale(err) && ctx.Err() == nil; retry++ {
+		sqlTx, err = db.read.BeginTx(ctx, db.engine.view) // a connection from before the server went and came back
+	}
 	if err != nil {
 		return db.engine.failed(err, "store: begin")
 	}

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -195,24 +194,9 @@ func (s *Server) DSN(database string) string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", s.Port, database)
 }
 
-// pid returns the server's process id.
-func (s *Server) pid() (int, error) {
-	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
-	if err != nil {
-		return 0, err
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	return strconv.Atoi(first)
-}
-
 // Kill ends the server and all its processes at once, as a loss of power would, and leaves its data.
 func (s *Server) Kill() error {
-	pid, err := s.pid()
-	if err != nil {
-		return err
-	}
-	// The keeper and the server share a process group; the server's children have it too.
-	_ = pid
+	// The server makes process groups of its own for its children, which end when it does.
 	if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -229,6 +213,70 @@ func (s *Server) end() {
 		_ = s.log.Close()
 	}
 	_ = os.RemoveAll(s.Dir)
+}
+
+// Standby makes a server that follows s, and waits until s counts on it: from then on s answers a commit when both have it
+// on disk. It ends with the test.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	b, err := s.standby(t.Context())
+	if b != nil {
+		t.Cleanup(b.end)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (s *Server) standby(ctx context.Context) (*Server, error) {
+	b, err := prepare("", nil)
+	if err != nil {
+		return nil, err
+	}
+	err = b.run("pg_basebackup", "-D", b.data(), "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
+		"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=standby", s.Port))
+	if err != nil {
+		return b, err
+	}
+	if err := b.Launch(); err != nil {
+		return b, err
+	}
+	db, err := sql.Open("pgx", s.DSN("postgres"))
+	if err != nil {
+		return b, err
+	}
+	defer func() { _ = db.Close() }()
+	for _, text := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'standby'`, `SELECT pg_reload_conf()`} {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return b, err
+		}
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var there bool
+		err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync')`).Scan(&there)
+		if err != nil || there {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+			return b, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Promote makes a standby a server that takes writes.
+func (s *Server) Promote(ctx context.Context) error {
+	db, err := sql.Open("pgx", s.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
+	return err
 }
 
 // CreateDatabase makes a database in which texts are ordered by their bytes. Doing it again is no error.
