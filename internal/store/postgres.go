@@ -75,7 +75,7 @@ func postgresConfig(text string) (*pgx.ConnConfig, error) {
 	}
 	set("application_name", "keyreeve")
 	// A process that stands still in a transaction must not keep the others from writing.
-	set("idle_in_transaction_session_timeout", "30s")
+	set("idle_in_transaction_session_timeout", "10s")
 	// A commit is answered when it is on disk here, and on the standbys that synchronous_standby_names names.
 	if cfg.RuntimeParams["synchronous_commit"] == "off" || cfg.RuntimeParams["synchronous_commit"] == "local" {
 		return nil, errors.New("store: synchronous_commit is off or local in the connection string: acknowledged writes could be lost")
