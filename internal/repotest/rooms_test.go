@@ -59,6 +59,7 @@ var roomRules = join(
 			"store/storetest", join(ground, []string{"datadir"}), nil,
 			"the behaviour suite is written against the store, for all its engines",
 		},
+		{"store/postgrestest", nil, nil, "a PostgreSQL server for tests knows nothing of what is kept in it"},
 		{"web", words, []string{"database/sql"}, "HTTP plumbing carries every face and means nothing itself"},
 		{"caller", join(words, rules, []string{"world", "web"}), []string{"database/sql", "os"}, "who is asking is decided from a token, the keys and the world"},
 	},
