@@ -17,6 +17,10 @@ type engine struct {
 	lockMigrations string
 	// lockHead reads revision and floor, and keeps other processes from writing until the transaction ends.
 	lockHead string
+	// tables lists the tables in an order in which each follows those it refers to: that of their making.
+	tables string
+	// afterRestore is a statement that sets right what rows with numbers of their own leave behind; or empty.
+	afterRestore string
 	// view are the options of a reading transaction, so that it sees one state.
 	view *sql.TxOptions
 	// poisons says that a statement which fails spoils its transaction up to the last savepoint.

@@ -46,15 +46,26 @@ func readMigrations(files fs.FS, dir string) ([]migration, error) {
 // migrate applies the migrations that were not applied yet, also one whose number is below that of another which was,
 // all in one transaction: forward only, and all or none. A lock keeps two processes from migrating at once.
 func migrate(ctx context.Context, db *sql.DB, files fs.FS, e engine) error {
-	known, err := readMigrations(files, e.migrations)
-	if err != nil {
-		return err
-	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return e.failed(err, "store: migrations")
 	}
 	defer func() { _ = tx.Rollback() }()
+	if err := applyMigrations(ctx, tx, files, e, func(int) bool { return true }); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return e.failed(err, "store: migrations")
+	}
+	return nil
+}
+
+// applyMigrations applies those of the migrations not applied yet that are wanted.
+func applyMigrations(ctx context.Context, tx *sql.Tx, files fs.FS, e engine, wanted func(number int) bool) error {
+	known, err := readMigrations(files, e.migrations)
+	if err != nil {
+		return err
+	}
 	if e.shared {
 		if err := checkPostgres(ctx, tx); err != nil {
 			return err
@@ -65,12 +76,15 @@ func migrate(ctx context.Context, db *sql.DB, files fs.FS, e engine) error {
 			return e.failed(err, "store: migrations")
 		}
 	}
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL)`); err != nil {
+		return e.failed(err, "store: migrations")
+	}
 	applied, err := appliedMigrations(ctx, tx)
 	if err != nil {
 		return err
 	}
 	for _, m := range known {
-		if _, ok := applied[m.number]; ok {
+		if _, ok := applied[m.number]; ok || !wanted(m.number) {
 			delete(applied, m.number)
 			continue
 		}
@@ -84,17 +98,11 @@ func migrate(ctx context.Context, db *sql.DB, files fs.FS, e engine) error {
 	for number, name := range applied {
 		return fmt.Errorf("store: the database is at migration %d (%s), which this program does not know: use a newer program", number, name)
 	}
-	if err := tx.Commit(); err != nil {
-		return e.failed(err, "store: migrations")
-	}
 	return nil
 }
 
 // appliedMigrations returns the names of the migrations that were applied, by number.
 func appliedMigrations(ctx context.Context, tx *sql.Tx) (map[int]string, error) {
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL)`); err != nil {
-		return nil, fmt.Errorf("store: migrations: %w", err)
-	}
 	rows, err := tx.QueryContext(ctx, `SELECT number, name FROM migrations`)
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)

@@ -21,9 +21,12 @@ func postgresEngine() engine {
 		name: "postgres", migrations: "migrations/postgres",
 		lockMigrations: `SELECT pg_advisory_xact_lock(7018986667877)`,
 		lockHead:       `SELECT revision, floor FROM head FOR UPDATE`,
-		view:           &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
-		poisons:        true,
-		shared:         true,
+		tables: `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.relkind = 'r' AND n.nspname = current_schema() ORDER BY c.oid`,
+		afterRestore: `SELECT setval(pg_get_serial_sequence('audit', 'seq'), (SELECT coalesce(max(seq), 0) + 1 FROM audit), false)`,
+		view:         &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
+		poisons:      true,
+		shared:       true,
 		conflict: func(err error) bool {
 			e, ok := errors.AsType[*pgconn.PgError](err)
 			return ok && e.Code == "23505"

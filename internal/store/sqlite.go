@@ -16,6 +16,7 @@ func sqliteEngine() engine {
 	return engine{
 		name: "sqlite", migrations: "migrations/sqlite",
 		lockHead: `SELECT revision, floor FROM head`, // the transaction began as a writing one
+		tables:   `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY rowid`,
 		view:     &sql.TxOptions{ReadOnly: true},
 		conflict: func(err error) bool {
 			e, ok := errors.AsType[*sqlite.Error](err)
