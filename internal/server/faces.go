@@ -81,6 +81,9 @@ func (s *Server) gateFace(m *mirror.Set, stop <-chan struct{}) (http.Handler, er
 	}
 	mux := http.NewServeMux()
 	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
+	if s.db.Shared() {
+		h.Heard, h.MaxAge = s.db.Checked, s.cfg.Serve.Staleness()
+	}
 	h.Mount(mux)
 	(&gatehouse.Handler{
 		DB: s.db, World: s.world, Authority: s.hooks, Issuer: s.cfg.endpoints().Login, Roster: &s.roster,
@@ -144,6 +147,9 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	if !s.cfg.embedded() {
+		aks.Driver = noClusters{}
+	}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	contents := []arm.Contents{aks}
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}

@@ -58,6 +58,8 @@ type Options struct {
 	KeepChanges int
 	// WriteTimeout bounds a write: what is not committed by then fails. 0 means 15 seconds.
 	WriteTimeout time.Duration
+	// AsIs opens the database without bringing it to the newest migration, to look into what another program serves.
+	AsIs bool
 	// Poll is how often a database that others write to is asked for changes, should no notification come; 0 means a second.
 	Poll time.Duration
 }
@@ -116,8 +118,10 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db.write, migrations, db.engine); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if !opt.AsIs {
+		if err := migrate(ctx, db.write, migrations, db.engine); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	if err := db.readHead(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())

@@ -51,6 +51,9 @@ func (db *DB) look(ctx context.Context) {
 	}
 }
 
+// Shared says whether other processes may write to the database.
+func (db *DB) Shared() bool { return db.engine.shared }
+
 // Ping asks the database for its head.
 func (db *DB) Ping(ctx context.Context) error {
 	return db.View(ctx, func(tx *Tx) error {
