@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
@@ -33,13 +34,20 @@ import (
 // passwordChecks is how many password hashes are computed at a time: each takes some 20 MB for its duration.
 const passwordChecks = 2
 
+// feedLag is how long what another process wrote may take to be known here.
+const feedLag = 10 * time.Second
+
 // checker makes what tells who a token for a resource stands for.
 func (s *Server) checker(audiences ...string) (caller.Checker, error) {
 	v, err := token.NewVerifier(token.Config{Issuer: s.cfg.endpoints().Login, Audiences: audiences, Keys: s.world, Now: s.cfg.Now})
 	if err != nil {
 		return caller.Checker{}, err
 	}
-	return caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}, nil
+	c := caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}
+	if s.db.Shared() {
+		c.Lag = feedLag
+	}
+	return c, nil
 }
 
 // loginFace builds the token service and the sign-in pages.

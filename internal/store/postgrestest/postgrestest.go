@@ -201,7 +201,9 @@ func (s *Server) Kill() error {
 		return err
 	}
 	_ = s.cmd.Wait()
+	// A process that nobody has waited for yet would still seem to hold these.
 	_ = os.Remove(filepath.Join(s.data(), "postmaster.pid"))
+	_ = os.Remove(filepath.Join(s.Dir, fmt.Sprintf(".s.PGSQL.%d.lock", s.Port)))
 	return errors.Join(s.tied.Close(), s.log.Close())
 }
 
