@@ -1,9 +1,14 @@
 package store_test
 
 import (
+	"errors"
+	"flag"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -114,4 +119,55 @@ func BenchmarkFollow(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+// BenchmarkRead measures reads of one user of a million by id and by name, and of a page by the beginning of a name, with
+// the slowest in a hundred. It is slow to set up: name it to run it.
+func BenchmarkRead(b *testing.B) {
+	const users = 1_000_000
+	if !strings.Contains(flag.Lookup("test.bench").Value.String(), "Read") {
+		b.Skip("makes a million users: run it with -bench Read")
+	}
+	benchEngines(b, func(b *testing.B, opt store.Options) {
+		db, tenant := openBench(b, opt)
+		ids := make([]ident.ObjectID, 0, users)
+		for len(ids) < users {
+			if _, err := db.Update(b.Context(), func(tx *store.Tx) error {
+				for range 2000 {
+					u := benchUser(tenant, int64(len(ids)))
+					if err := tx.PutUser(u); err != nil {
+						return err
+					}
+					ids = append(ids, u.ID)
+				}
+				return nil
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for name, read := range map[string]func(tx *store.Tx, n int) error{
+			"by id":   func(tx *store.Tx, n int) error { _, err := tx.User(ids[n]); return err },
+			"by name": func(tx *store.Tx, n int) error { _, err := tx.UserByUPN(tenant, "user"+strconv.Itoa(n)+"@bench.test"); return err },
+			"by prefix": func(tx *store.Tx, n int) error {
+				us, err := tx.Users(store.NameQuery{Tenant: tenant, DisplayPrefix: "user" + strconv.Itoa(n/1000), Limit: 100})
+				if err == nil && len(us) == 0 {
+					return errors.New("nobody")
+				}
+				return err
+			},
+		} {
+			b.Run(name, func(b *testing.B) {
+				var took []time.Duration
+				for b.Loop() {
+					start := time.Now()
+					if err := db.View(b.Context(), func(tx *store.Tx) error { return read(tx, rand.IntN(users)) }); err != nil {
+						b.Fatal(err)
+					}
+					took = append(took, time.Since(start))
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+			})
+		}
+	})
 }
