@@ -145,6 +145,26 @@ func TestDSN(t *testing.T) {
 	}
 }
 
+// TestPage holds the configuration of the page about production to what is read.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operate/production.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(page), "```yaml\n")
+	text, _, end := strings.Cut(rest, "```")
+	if !ok || !end {
+		t.Fatal("the page has no configuration")
+	}
+	c, err := config.Parse([]byte(text), "/etc/keyreeve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Graph.TLS.CertFile != "/etc/keyreeve/tls/graph.crt" || c.Health != "127.0.0.1:9090" {
+		t.Errorf("%+v", c)
+	}
+}
+
 // FuzzParse holds that whatever is taken can be written and read again, and says the same.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))

@@ -146,8 +146,11 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 		for name, read := range map[string]func(tx *store.Tx, n int) error{
-			"by id":   func(tx *store.Tx, n int) error { _, err := tx.User(ids[n]); return err },
-			"by name": func(tx *store.Tx, n int) error { _, err := tx.UserByUPN(tenant, "user"+strconv.Itoa(n)+"@bench.test"); return err },
+			"by id": func(tx *store.Tx, n int) error { _, err := tx.User(ids[n]); return err },
+			"by name": func(tx *store.Tx, n int) error {
+				_, err := tx.UserByUPN(tenant, "user"+strconv.Itoa(n)+"@bench.test")
+				return err
+			},
 			"by prefix": func(tx *store.Tx, n int) error {
 				us, err := tx.Users(store.NameQuery{Tenant: tenant, DisplayPrefix: "user" + strconv.Itoa(n/1000), Limit: 100})
 				if err == nil && len(us) == 0 {
