@@ -29,7 +29,7 @@ type Serve struct {
 	// has the same. Required.
 	SealKeyFile string `json:"sealKeyFile"`
 	// Database says where everything else is kept. Default: SQLite in DataDir.
-	Database Database `json:"database,omitempty"`
+	Database Database `json:"database,omitzero"`
 
 	// Login, ARM and Graph are the three origins that clients know, none a prefix of another: three host names, or three
 	// ports of one. Several may share an address to listen on; the host name then tells them apart. Required.
@@ -40,14 +40,14 @@ type Serve struct {
 	// Keyreeve's own authority, and by no proxy that ends TLS. Required.
 	Gate Face `json:"gate"`
 	// Proxy says who stands before Login, ARM and Graph; none by default.
-	Proxy Proxy `json:"proxy,omitempty"`
+	Proxy Proxy `json:"proxy,omitzero"`
 
 	// Clusters says how to run embedded clusters. Without it this process runs none; attached ones need nothing here.
 	Clusters *Clusters `json:"clusters,omitempty"`
 	// Health is where /livez, /readyz and /metrics answer, without TLS. Default 127.0.0.1:9090.
 	Health string `json:"health,omitempty"`
 	// Log says how much is logged, and how.
-	Log Log `json:"log,omitempty"`
+	Log Log `json:"log,omitzero"`
 	// MaxStaleness is how long access is decided from memory while the database is away, such as 15m (the default).
 	MaxStaleness string `json:"maxStaleness,omitempty"`
 	// ShutdownDelay is how long /readyz says no before the listeners close, so that load balancers notice; default 0s.

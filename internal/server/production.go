@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,8 +169,8 @@ func proxied(c *conf.Serve, next http.Handler) http.Handler {
 // clientOf returns the last address of X-Forwarded-For that is not a proxy's: those before it are hearsay.
 func clientOf(c *conf.Serve, values []string) (netip.Addr, bool) {
 	all := strings.Split(strings.Join(values, ","), ",")
-	for i := len(all) - 1; i >= 0; i-- {
-		text := strings.TrimSpace(all[i])
+	for _, text := range slices.Backward(all) {
+		text = strings.TrimSpace(text)
 		a, err := netip.ParseAddr(strings.Trim(text, "[]"))
 		if err != nil {
 			var withPort netip.AddrPort

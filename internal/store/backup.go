@@ -210,7 +210,8 @@ func (e *engine) restore(ctx context.Context, tx *sql.Tx, in *backupReader) erro
 		if leftOut(t) {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+quoted(t)); err != nil { // what migrations put there
+		empty := `DELETE FROM ` + quoted(t) //nolint:gosec // a table of our schema, quoted; what migrations put there goes
+		if _, err := tx.ExecContext(ctx, empty); err != nil {
 			return fmt.Errorf("store: restore: %w", err)
 		}
 	}
@@ -222,8 +223,9 @@ func (e *engine) restore(ctx context.Context, tx *sql.Tx, in *backupReader) erro
 		for i := range row {
 			marks[i], names[i] = fmt.Sprintf("$%d", i+1), quoted(t.Columns[i])
 		}
-		_, err := tx.ExecContext(ctx, //nolint:gosec // the table is of our schema, and names are quoted
-			`INSERT INTO `+quoted(t.Table)+` (`+strings.Join(names, ", ")+`) VALUES (`+strings.Join(marks, ", ")+`)`, row...)
+		//nolint:gosec // the table is of our schema, and names are quoted
+		insert := fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`, quoted(t.Table), strings.Join(names, ", "), strings.Join(marks, ", "))
+		_, err := tx.ExecContext(ctx, insert, row...)
 		return err
 	}); err != nil {
 		return fmt.Errorf("store: restore: %w", err)

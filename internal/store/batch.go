@@ -236,16 +236,17 @@ func (db *DB) finish() {
 
 // record appends the batch's changes to the feed.
 func (db *DB) record(b *batch) error {
-	var rows strings.Builder
+	var insert strings.Builder
+	insert.WriteString(`INSERT INTO changes (revision, at, events) VALUES `)
 	args := make([]any, 0, 3*len(b.changes))
 	for i, c := range b.changes {
 		if i > 0 {
-			rows.WriteString(", ")
+			insert.WriteString(", ")
 		}
-		fmt.Fprintf(&rows, "($%d, $%d, $%d)", 3*i+1, 3*i+2, 3*i+3)
+		fmt.Fprintf(&insert, "($%d, $%d, $%d)", 3*i+1, 3*i+2, 3*i+3)
 		args = append(args, int64(c.Revision), stamp(c.At), b.events[i])
 	}
-	if _, err := b.sql.ExecContext(b.ctx, `INSERT INTO changes (revision, at, events) VALUES `+rows.String(), args...); err != nil {
+	if _, err := b.sql.ExecContext(b.ctx, insert.String(), args...); err != nil {
 		return db.engine.failed(err, "store: feed")
 	}
 	head, floor := b.base+feed.Revision(len(b.changes)), b.floor

@@ -37,7 +37,7 @@ func newReplica(t *testing.T, opt store.Options) *replica {
 	if err := db.Follow(t.Context(), r.see); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- db.Watch(ctx) }()
 	t.Cleanup(func() {

@@ -296,7 +296,7 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	return err
 }
 
-//nolint:gochecknoglobals // one server for the tests of a binary: each would wait for its own otherwise
+// shared is one server for the tests of a binary: each would wait for its own otherwise.
 var shared = sync.OnceValues(func() (*Server, error) {
 	return start(memory(), []string{"fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0", "autovacuum=off"})
 })

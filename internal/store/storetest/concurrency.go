@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -251,7 +250,7 @@ func crowd(t *testing.T, s *suite, onCommit func(n int) error, others []func(tx 
 					errs[i] = fmt.Errorf("panic: %v", p)
 				}
 			}()
-			revs[i], errs[i] = b.db.Update(context.Background(), fn)
+			revs[i], errs[i] = b.db.Update(t.Context(), fn)
 		})
 	}
 	// Nothing tells that they all wait; if some do not yet, they come with a later commit.
