@@ -1,5 +1,19 @@
 // Package directory owns the directory's objects and rules: tenants, users, groups, applications, service principals.
 //
+// What is where:
+//
+//	directory.go    tenants, users, groups, service principals
+//	application.go  applications: redirect URIs by platform, what they offer (scopes, app roles) and what they ask for
+//	consent.go      what was granted: PermissionGrant (delegated), AppRoleAssignment (application permissions and roles of people)
+//	firstparty.go   the applications that every tenant has
+//	permissions.go  the permissions of Microsoft Graph
+//	roles.go        directory roles
+//	access.go       who may do what
+//	deleted.go      what was deleted and may be restored
+//
+// What an application proves itself with is in proof: ClientSecret, ClientKey (certificates), FederatedCredential. Owners
+// and memberships are relations of the store.
+//
 // It is pure: it knows neither storage nor protocols, and takes the time as an input.
 package directory
 
@@ -18,6 +32,8 @@ type Tenant struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// PasswordGrantClients are the applications that may use the resource owner password grant.
 	PasswordGrantClients []ident.ClientID `json:"passwordGrantClients,omitempty"`
+	// Members takes away what members may do without a role (authorizationPolicy).
+	Members MemberDefaults `json:"members,omitzero"`
 }
 
 // User is a person. Secrets are kept apart, as credentials.
@@ -60,20 +76,6 @@ type Group struct {
 	CreatedAt          time.Time      `json:"createdAt"`
 }
 
-// Application is the registration of a client or a resource.
-type Application struct {
-	ID             ident.ObjectID `json:"id"`
-	AppID          ident.ClientID `json:"appId"`
-	Tenant         ident.TenantID `json:"tenant"`
-	DisplayName    string         `json:"displayName"`
-	IdentifierURIs []string       `json:"identifierUris,omitempty"`
-	// RedirectURIs of public clients and web applications; matched exactly (RFC 9700 2.1).
-	RedirectURIs []string `json:"redirectUris,omitempty"`
-	// Public clients keep no secret (RFC 6749 2.1).
-	Public    bool      `json:"public,omitempty"`
-	CreatedAt time.Time `json:"createdAt"`
-}
-
 // ServicePrincipalType says where a service principal comes from.
 type ServicePrincipalType string
 
@@ -94,6 +96,13 @@ type ServicePrincipal struct {
 	CreatedAt      time.Time            `json:"createdAt"`
 	// AlternativeNames of a managed identity hold its ARM id.
 	AlternativeNames []string `json:"alternativeNames,omitempty"`
+	// AssignmentRequired keeps out who has no app role of the application (appRoleAssignmentRequired).
+	AssignmentRequired bool     `json:"assignmentRequired,omitempty"`
+	Description        string   `json:"description,omitempty"`
+	Notes              string   `json:"notes,omitempty"`
+	Homepage           string   `json:"homepage,omitempty"`
+	LoginURL           string   `json:"loginUrl,omitempty"`
+	Tags               []string `json:"tags,omitempty"`
 	// SessionsValidFrom ends every token issued before it.
 	SessionsValidFrom time.Time `json:"sessionsValidFrom"`
 }

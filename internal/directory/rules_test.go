@@ -184,33 +184,3 @@ func TestCheckGroupAndMember(t *testing.T) {
 	check(t, "a member of a role group", CheckMember(role, other, false), "")
 	check(t, "a group in a role group", CheckMember(role, other, true), "A group that is assignable to roles cannot have groups as members.")
 }
-
-// TestAccessIsMonotone holds that a role never takes away what its holder could do without it.
-func TestAccessIsMonotone(t *testing.T) {
-	roles := []ident.DirectoryRoleID{GlobalAdministrator(), UserAdministrator(), GroupsAdministrator(), DirectoryReaders()}
-	self, other := ident.New[ident.ObjectID](), ident.New[ident.ObjectID]()
-	questions := map[string]func(Actor) error{
-		"read": Actor.MayRead, "read self": func(a Actor) error { return a.MayReadUser(self) }, "read other": func(a Actor) error { return a.MayReadUser(other) },
-		"create users":  Actor.MayCreateUsers,
-		"manage a user": func(a Actor) error { return a.MayManageUser(other, false) }, "manage an administrator": func(a Actor) error { return a.MayManageUser(other, true) },
-		"end own sessions": func(a Actor) error { return a.MayEndSessions(self, true) }, "end others'": func(a Actor) error { return a.MayEndSessions(other, false) },
-		"manage groups": func(a Actor) error { return a.MayManageGroup(false) }, "manage role groups": func(a Actor) error { return a.MayManageGroup(true) },
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		a := Actor{ID: self, Application: rapid.Bool().Draw(t, "application"), Guest: rapid.Bool().Draw(t, "guest")}
-		a.Roles = rapid.SliceOfDistinct(rapid.SampledFrom(roles), rapid.ID[ident.DirectoryRoleID]).Draw(t, "roles")
-		more := a
-		more.Roles = append(append([]ident.DirectoryRoleID{}, a.Roles...), rapid.SampledFrom(roles).Draw(t, "more"))
-		for name, ask := range questions {
-			if ask(a) == nil && ask(more) != nil {
-				t.Fatalf("%+v may %s, and not with %v", a, name, more.Roles)
-			}
-			if err := ask(a); err != nil && !fault.Is(err, fault.Forbidden) {
-				t.Fatalf("%s: %v", name, err)
-			}
-		}
-		if len(a.Roles) == 0 && (a.MayCreateUsers() == nil || a.MayManageUser(other, false) == nil || a.MayManageGroup(false) == nil) {
-			t.Fatalf("%+v writes without a role", a)
-		}
-	})
-}

@@ -23,17 +23,21 @@ const (
 	Application      Kind = "application"      // key ObjectID; directory.Application
 	ServicePrincipal Kind = "servicePrincipal" // key ObjectID; directory.ServicePrincipal
 	Member           Kind = "member"           // key groupID/memberID; no value
+	Memberships      Kind = "memberships"      // key memberID; a list of groupIDs. Of snapshots alone: a Member event for each
 	DirectoryRole    Kind = "directoryRole"    // key roleTemplateID/principalID; no value
-	Subscription     Kind = "subscription"     // key SubscriptionID; resource.Subscription
-	ManagementGroup  Kind = "managementGroup"  // key TenantID/lower-case name; resource.ManagementGroup
-	ResourceGroup    Kind = "resourceGroup"    // key lower-case resource id; resource.Group
-	RoleDefinition   Kind = "roleDefinition"   // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
-	RoleAssignment   Kind = "roleAssignment"   // key RoleAssignmentID; rbac.Assignment
-	Cluster          Kind = "cluster"          // key ClusterID; managedcluster.Cluster
-	Certificate      Kind = "certificate"      // key hex SHA-256; pki.Issued
-	Session          Kind = "session"          // key SessionID; session.Session, without its secrets
-	Operation        Kind = "operation"        // key OperationID; resource.Operation
-	SigningKey       Kind = "signingKey"       // key kid; keyring.Public
+	// PermissionGrant is consent; AppRoleAssignment a permission that an application or a person was given at a resource.
+	PermissionGrant   Kind = "permissionGrant"   // key GrantID; directory.PermissionGrant
+	AppRoleAssignment Kind = "appRoleAssignment" // key GrantID; directory.AppRoleAssignment
+	Subscription      Kind = "subscription"      // key SubscriptionID; resource.Subscription
+	ManagementGroup   Kind = "managementGroup"   // key TenantID/lower-case name; resource.ManagementGroup
+	ResourceGroup     Kind = "resourceGroup"     // key lower-case resource id; resource.Group
+	RoleDefinition    Kind = "roleDefinition"    // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
+	RoleAssignment    Kind = "roleAssignment"    // key RoleAssignmentID; rbac.Assignment
+	Cluster           Kind = "cluster"           // key ClusterID; managedcluster.Cluster
+	Certificate       Kind = "certificate"       // key hex SHA-256; pki.Issued
+	Session           Kind = "session"           // key SessionID; session.Session, without its secrets
+	Operation         Kind = "operation"         // key OperationID; resource.Operation
+	SigningKey        Kind = "signingKey"        // key kid; keyring.Public
 	// Private covers writes that followers need not know: codes, refresh tokens, credentials, audit records.
 	Private Kind = "private" // key empty; no value
 )
@@ -60,4 +64,6 @@ type Change struct {
 	Revision Revision  `json:"revision"`
 	At       time.Time `json:"at"`
 	Events   []Event   `json:"events"`
+	// Partial is true of a part of a snapshot that more parts of the same revision follow: a large store is told in parts.
+	Partial bool `json:"-"`
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/web"
 )
 
@@ -141,3 +144,119 @@ func (b *body) rest(typ string, has func(name string) bool) error {
 }
 
 func nothing(string) bool { return false }
+
+// list reads a list of objects; sent is false if the property was not sent, and null is the empty list.
+func (b *body) list(name, typ string) (items []*body, sent bool, err error) {
+	raw, ok := b.take(name)
+	if !ok {
+		return nil, false, nil
+	}
+	var v []map[string]json.RawMessage
+	if json.Unmarshal(raw, &v) != nil {
+		return nil, true, wrongType(name, "Collection("+typ+")")
+	}
+	for _, fields := range v {
+		if fields == nil {
+			return nil, true, wrongType(name, "Collection("+typ+")")
+		}
+		items = append(items, &body{fields})
+	}
+	return items, true, nil
+}
+
+// instant reads a time into dst, if the property was sent; null is the zero time.
+func (b *body) instant(name string, dst *time.Time) (sent bool, err error) {
+	var text string
+	if sent, err = b.text(name, &text); !sent || err != nil {
+		return sent, err
+	}
+	*dst = time.Time{}
+	if text == "" {
+		return true, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+		return true, wrongType(name, "Edm.DateTimeOffset")
+	}
+	*dst = t.UTC()
+	return true, nil
+}
+
+// guid reads an id into dst, if the property was sent; null is the zero id.
+func guid[K any](b *body, name string, dst *ident.ID[K]) (sent bool, err error) {
+	var text string
+	if sent, err = b.text(name, &text); !sent || err != nil {
+		return sent, err
+	}
+	*dst = ident.ID[K]{}
+	if text == "" {
+		return true, nil
+	}
+	if *dst, err = ident.Parse[ident.ID[K]](text); err != nil {
+		return true, wrongType(name, "Edm.Guid")
+	}
+	return true, nil
+}
+
+// guidList reads a list of ids into dst, if the property was sent.
+func guidList[K any](b *body, name string, dst *[]ident.ID[K]) (sent bool, err error) {
+	var texts []string
+	if sent, err = b.texts(name, &texts); !sent || err != nil {
+		return sent, err
+	}
+	*dst = nil
+	for _, s := range texts {
+		id, err := ident.Parse[ident.ID[K]](s)
+		if err != nil {
+			return true, wrongType(name, "Collection(Edm.Guid)")
+		}
+		*dst = append(*dst, id)
+	}
+	return true, nil
+}
+
+// fieldOf is one property of an object, and where it is read into.
+type fieldOf struct {
+	name string
+	dst  any
+}
+
+// fieldsInto reads properties by the type of what they are read into, and returns those that were sent.
+func (b *body) fieldsInto(list []fieldOf) (sent []string, err error) {
+	for _, f := range list {
+		var was bool
+		switch dst := f.dst.(type) {
+		case *string:
+			was, err = b.text(f.name, dst)
+		case *bool:
+			was, err = b.boolean(f.name, dst)
+		case *[]string:
+			was, err = b.texts(f.name, dst)
+		case *time.Time:
+			was, err = b.instant(f.name, dst)
+		case *ident.PermissionID:
+			was, err = guid(b, f.name, dst)
+		case *ident.ClientID:
+			was, err = guid(b, f.name, dst)
+		case *ident.ObjectID:
+			was, err = guid(b, f.name, dst)
+		case *ident.CredentialID:
+			was, err = guid(b, f.name, dst)
+		case *ident.DirectoryRoleID:
+			was, err = guid(b, f.name, dst)
+		case *[]ident.ClientID:
+			was, err = guidList(b, f.name, dst)
+		case *[]ident.PermissionID:
+			was, err = guidList(b, f.name, dst)
+		default:
+			return nil, fault.Wrap(fmt.Errorf("%T", f.dst), "graph: property %s", f.name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if was {
+			sent = append(sent, f.name)
+		}
+	}
+	return sent, nil
+}

@@ -35,6 +35,9 @@ func (h *Handler) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	switch f.Kind {
 	case fault.Invalid, fault.Precondition:
 		status, code = http.StatusBadRequest, "Request_BadRequest"
+		if f.Target == preconditionTarget {
+			status = http.StatusPreconditionFailed
+		}
 	case fault.Unauthenticated:
 		status, code = http.StatusUnauthorized, "InvalidAuthenticationToken"
 		if w.Header().Get("WWW-Authenticate") == "" {
@@ -72,6 +75,9 @@ func (h *Handler) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	// The shape of an answer that has begun cannot be changed; nothing else can fail here.
 	_ = web.WriteJSON(w, status, "application/json", map[string]wireError{"error": body})
 }
+
+// preconditionTarget marks the fault of a condition in the headers, which is answered with 412.
+const preconditionTarget = "precondition"
 
 func badRequest(format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, "Request_BadRequest", format, args...)

@@ -28,6 +28,15 @@ func TestParseFilter(t *testing.T) {
 		`startswith(displayName,'a')`:                      `startswith(displayName,'a')`,
 		`StartsWith( displayName , 'a' )`:                  `startswith(displayName,'a')`,
 		`servicePrincipalNames/any(c:c eq 'x')`:            `servicePrincipalNames/any(x:x eq 'x')`,
+		`displayName ne 'x'`:                               `displayName ne 'x'`,
+		`not(displayName eq 'x')`:                          `not displayName eq 'x'`,
+		`not displayName eq 'x' and a eq true`:             `not displayName eq 'x' and a eq true`,
+		`NOT (a eq 'b' or c eq 'd')`:                       `not (a eq 'b' or c eq 'd')`,
+		`endswith(mail,'x')`:                               `endsWith(mail,'x')`,
+		`displayName in ('x')`:                             `displayName eq 'x'`,
+		`displayName in ( 'x' ,'y')`:                       `displayName eq 'x' or displayName eq 'y'`,
+		`createdDateTime ge 2026-03-01`:                    `createdDateTime ge 2026-03-01T00:00:00Z`,
+		`createdDateTime lt 2026-03-01T12:00:00.5+01:00`:   `createdDateTime lt 2026-03-01T11:00:00.5Z`,
 		`a eq 'b' and c eq 'd' or e eq 'f'`:                `(a eq 'b' and c eq 'd') or e eq 'f'`,
 		`a eq 'b' and (c eq 'd' or e eq 'f')`:              `a eq 'b' and (c eq 'd' or e eq 'f')`,
 		`displayName eq 'x' and mailNickname eq 'y and z'`: `displayName eq 'x' and mailNickname eq 'y and z'`,
@@ -47,9 +56,12 @@ func TestParseFilter(t *testing.T) {
 		`names/any(c:d eq 'x')`: "BadRequest", `names/any()`: "BadRequest", `displayName eq 0x1`: "BadRequest", "a eq '\xff'": "BadRequest",
 		strings.Repeat("(", 40) + `a eq 'b'` + strings.Repeat(")", 40): "BadRequest",
 		`a eq '` + strings.Repeat("x", maxFilter) + `'`:                "BadRequest",
-		`displayName ne 'x'`: "Request_UnsupportedQuery", `not(displayName eq 'x')`: "Request_UnsupportedQuery", `not displayName eq 'x'`: "Request_UnsupportedQuery",
-		`endswith(displayName,'x')`: "Request_UnsupportedQuery", `displayName in ('x')`: "Request_UnsupportedQuery",
-		`names/all(c:c eq 'x')`: "Request_UnsupportedQuery", `names/any(c:c/id eq 'x')`: "Request_UnsupportedQuery", `names/any(c:c ne 'x')`: "Request_UnsupportedQuery",
+		`displayName in ()`: "BadRequest", `displayName in ('x'`: "BadRequest", `displayName in 'x'`: "BadRequest", `not`: "BadRequest", `not 'x'`: "BadRequest",
+		`createdDateTime ge 2026-13-01`: "BadRequest", `createdDateTime ge 0000-01-01`: "BadRequest", `createdDateTime ge 2026-03-01T12:00:00`: "BadRequest",
+		`contains(displayName,'x')`: "Request_UnsupportedQuery", `tolower(displayName) eq 'x'`: "Request_UnsupportedQuery", `displayName has 'x'`: "Request_UnsupportedQuery",
+		strings.Repeat("not ", 40) + `a eq 'b'`: "BadRequest", `a eq 'b'` + strings.Repeat(` or a eq 'b'`, maxTerms): "Request_UnsupportedQuery",
+		`a in ('b'` + strings.Repeat(`,'b'`, maxIn) + `)`: "Request_UnsupportedQuery",
+		`names/all(c:c eq 'x')`:                           "Request_UnsupportedQuery", `names/any(c:c/id eq 'x')`: "Request_UnsupportedQuery", `names/any(c:c ne 'x')`: "Request_UnsupportedQuery",
 		`members/$count eq 0`: "Request_UnsupportedQuery",
 	} {
 		f, err := parseFilter(in)
@@ -65,7 +77,7 @@ func TestParseFilter(t *testing.T) {
 func FuzzParseFilter(f *testing.F) {
 	for _, s := range []string{
 		`displayName eq 'O''Brien' and mailNickname eq 'x'`, `servicePrincipalNames/any(c:c eq 'api://x')`, `startswith(displayName,'a') or (mail eq null)`,
-		`(((a eq true)))`, `a eq 'b' and (c eq 'd' or e eq 'f') and startswith(g,'')`,
+		`(((a eq true)))`, `not not (a ne 'b' and endswith(c,'d'))`, `a in ('b','c') or d ge 2026-03-01T12:00:00Z`, `a eq 'b' and (c eq 'd' or e eq 'f') and startswith(g,'')`,
 	} {
 		f.Add(s)
 	}
@@ -181,16 +193,26 @@ func TestListProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := genFilter(texts).Draw(rt, "filter")
 		top := rapid.SampledFrom([]int{23, 100, 999}).Draw(rt, "top")
+		sorted, by := slices.Clone(users), rapid.SampledFrom([]string{"", "displayName", "displayName desc", "userPrincipalName", "userPrincipalName desc"}).Draw(rt, "by")
+		if strings.HasPrefix(by, "user") {
+			slices.SortFunc(sorted, func(a, b directory.User) int { return strings.Compare(a.UserPrincipalName, b.UserPrincipalName) })
+		}
+		if strings.HasSuffix(by, "desc") {
+			slices.Reverse(sorted)
+		}
 		var want []string
-		for _, u := range users {
+		for _, u := range sorted {
 			if naive(&f, s, u) {
 				want = append(want, u.ID.String())
 			}
 		}
 		path := "/v1.0/users?$select=id&$count=true&$top=" + strconv.Itoa(top) + "&$filter=" + url.QueryEscape(f.String())
+		if by != "" {
+			path += "&$orderby=" + url.QueryEscape(by)
+		}
 		var got []string
 		for path != "" {
-			a := b.do("alice", "GET", path, "")
+			a := b.eventually("alice", path)
 			if a.status != 200 {
 				rt.Fatalf("%s: %d %s", f, a.status, a.body)
 			}
@@ -211,7 +233,7 @@ func TestListProperty(t *testing.T) {
 func genFilter(texts []string) *rapid.Generator[filter] {
 	leaf := rapid.Custom(func(t *rapid.T) filter {
 		value := literal{kind: textLiteral, text: rapid.SampledFrom(append(texts, "", "zz", "ü")).Draw(t, "text")}
-		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		switch rapid.IntRange(0, 10).Draw(t, "kind") {
 		case 0:
 			return filter{op: opEq, name: "accountEnabled", value: literal{kind: boolLiteral, bool: rapid.Bool().Draw(t, "bool")}}
 		case 1:
@@ -227,8 +249,23 @@ func genFilter(texts []string) *rapid.Generator[filter] {
 		case 5:
 			value.text = ident.Derive[ident.ObjectID]("list", strconv.Itoa(rapid.IntRange(0, 160).Draw(t, "n"))).String()
 			return filter{op: opEq, name: "id", value: value}
+		case 6:
+			return filter{op: opNe, name: "givenName", value: value}
+		case 7:
+			return filter{op: opEndswith, name: "displayName", value: value}
+		case 8:
+			value.text = "u" + strconv.Itoa(rapid.IntRange(0, 20).Draw(t, "n"))
+			return filter{op: opStartswith, name: "userPrincipalName", value: value}
 		}
 		return filter{op: opStartswith, name: "displayName", value: value}
+	})
+	plain := leaf
+	leaf = rapid.Custom(func(t *rapid.T) filter {
+		f := plain.Draw(t, "leaf")
+		if rapid.IntRange(0, 4).Draw(t, "not") == 0 {
+			return filter{op: opNot, terms: []filter{f}}
+		}
+		return f
 	})
 	return rapid.Custom(func(t *rapid.T) filter {
 		join := func(op filterOp, terms []filter) filter {
@@ -256,6 +293,14 @@ func naive(f *filter, s schema[directory.User], u directory.User) bool {
 		}
 		return f.op == opAnd && n == len(f.terms) || f.op == opOr && n > 0
 	}
+	if f.op == opNot {
+		return !naive(&f.terms[0], s, u)
+	}
+	if f.op == opNe {
+		eq := *f
+		eq.op = opEq
+		return !naive(&eq, s, u)
+	}
 	text := map[string]string{"displayName": u.DisplayName, "givenName": u.GivenName, "userPrincipalName": u.UserPrincipalName, "id": u.ID.String()}[f.name]
 	lower := func(s string) string {
 		return strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(s, "\u212a", "\x00")), "\x00", "\u212a")
@@ -269,6 +314,8 @@ func naive(f *filter, s schema[directory.User], u directory.User) bool {
 		return false
 	case f.op == opStartswith:
 		return strings.HasPrefix(lower(text), lower(f.value.text))
+	case f.op == opEndswith:
+		return strings.HasSuffix(lower(text), lower(f.value.text))
 	}
 	return lower(text) == lower(f.value.text)
 }

@@ -39,6 +39,7 @@ type bench struct {
 
 	clock   *clock
 	commits *commits
+	handler *Handler
 	callers map[string]caller.Caller
 }
 
@@ -121,6 +122,7 @@ func newBench(t testing.TB) *bench {
 		HashPassword: func(p string) (string, error) { return "hash of " + p, nil },
 	}
 	h.Mount(b.mux)
+	b.handler = h
 	return b
 }
 
@@ -141,7 +143,7 @@ func (b *bench) seed() {
 	b.user("alice", "Alice")
 	b.principal("app", "Robot")
 	b.principal("reader", "Reading Robot", directory.DirectoryReaders())
-	b.callers["stranger"] = caller.Caller{Kind: caller.User, Tenant: other, Object: oid("stranger"), Name: "stranger@other.test"}
+	b.callers["stranger"] = caller.Caller{Kind: caller.User, Tenant: other, Object: oid("stranger"), Name: "stranger@other.test", Scopes: []string{directory.AccessAsUser}}
 }
 
 func firstError(errs ...error) error {
@@ -168,7 +170,7 @@ func (b *bench) user(name, display string, roles ...ident.DirectoryRoleID) direc
 	}
 	b.write(func(tx *store.Tx) error { return tx.PutUser(u) })
 	b.grant(u.ID, roles...)
-	b.callers[name] = caller.Caller{Kind: caller.User, Tenant: b.tenant, Object: u.ID, Name: u.UserPrincipalName}
+	b.callers[name] = caller.Caller{Kind: caller.User, Tenant: b.tenant, Object: u.ID, Name: u.UserPrincipalName, Scopes: []string{directory.AccessAsUser}}
 	return u
 }
 
@@ -221,8 +223,22 @@ type answer struct {
 // do sends a request as a caller. In paths and bodies, {name} is the object id made of that name, and {tenant} the tenant's.
 func (b *bench) do(as, method, path, body string) answer {
 	b.t.Helper()
+	return b.send(as, method, path, body, nil)
+}
+
+// eventually reads as a client does that sends ConsistencyLevel: eventual.
+func (b *bench) eventually(as, path string) answer {
+	b.t.Helper()
+	return b.send(as, "GET", path, "", map[string]string{"ConsistencyLevel": "eventual"})
+}
+
+func (b *bench) send(as, method, path, body string, headers map[string]string) answer {
+	b.t.Helper()
 	r := httptest.NewRequest(method, base+b.fill(path), strings.NewReader(b.fill(body)))
 	r.Header.Set("As", as)
+	for k, v := range headers {
+		r.Header.Set(k, v)
+	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
 	raw, err := io.ReadAll(w.Body)

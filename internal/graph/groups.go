@@ -11,7 +11,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
-	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
@@ -27,47 +26,50 @@ func groupSchema() schema[directory.Group] {
 	truth := func(name string, get func(group) any) property[group] {
 		return property[group]{name: name, value: get, kind: filterBool}
 	}
-	return schema[group]{entity: "group", set: "groups", resource: "Group", props: []property[group]{
-		text("id", func(g group) string { return g.ID.String() }),
-		nil_("deletedDateTime"),
-		nil_("classification"),
-		{name: "createdDateTime", value: func(g group) any { return instant(g.CreatedAt) }},
-		empty("creationOptions"),
-		text("description", func(g group) string { return g.Description }),
-		text("displayName", func(g group) string { return g.DisplayName }),
-		nil_("expirationDateTime"),
-		empty("groupTypes"),
-		truth("isAssignableToRole", func(g group) any {
-			if g.IsAssignableToRole {
-				return true
-			}
-			return nil
-		}),
-		nil_("mail"),
-		truth("mailEnabled", func(group) any { return false }),
-		text("mailNickname", func(g group) string { return g.MailNickname }),
-		nil_("membershipRule"),
-		nil_("membershipRuleProcessingState"),
-		nil_("onPremisesDomainName"),
-		nil_("onPremisesLastSyncDateTime"),
-		nil_("onPremisesNetBiosName"),
-		nil_("onPremisesSamAccountName"),
-		nil_("onPremisesSecurityIdentifier"),
-		nil_("onPremisesSyncEnabled"),
-		nil_("preferredDataLocation"),
-		nil_("preferredLanguage"),
-		empty("proxyAddresses"),
-		{name: "renewedDateTime", value: func(g group) any { return instant(g.CreatedAt) }},
-		empty("resourceBehaviorOptions"),
-		empty("resourceProvisioningOptions"),
-		truth("securityEnabled", func(g group) any { return g.SecurityEnabled }),
-		text("securityIdentifier", func(g group) string { return securityIdentifier(g.ID) }),
-		nil_("theme"),
-		nil_("uniqueName"),
-		nil_("visibility"),
-		empty("onPremisesProvisioningErrors"),
-		empty("serviceProvisioningErrors"),
-	}}
+	return schema[group]{
+		entity: "group", set: "groups", resource: "Group", kind: groupObject, area: directory.Groups,
+		id: func(g group) ident.ObjectID { return g.ID }, orders: []string{"displayname"}, props: []property[group]{
+			text("id", func(g group) string { return g.ID.String() }),
+			nil_("deletedDateTime"),
+			nil_("classification"),
+			{name: "createdDateTime", value: func(g group) any { return instant(g.CreatedAt) }, kind: filterTime},
+			empty("creationOptions"),
+			text("description", func(g group) string { return g.Description }),
+			text("displayName", func(g group) string { return g.DisplayName }),
+			nil_("expirationDateTime"),
+			empty("groupTypes"),
+			truth("isAssignableToRole", func(g group) any {
+				if g.IsAssignableToRole {
+					return true
+				}
+				return nil
+			}),
+			nil_("mail"),
+			truth("mailEnabled", func(group) any { return false }),
+			text("mailNickname", func(g group) string { return g.MailNickname }),
+			nil_("membershipRule"),
+			nil_("membershipRuleProcessingState"),
+			nil_("onPremisesDomainName"),
+			nil_("onPremisesLastSyncDateTime"),
+			nil_("onPremisesNetBiosName"),
+			nil_("onPremisesSamAccountName"),
+			nil_("onPremisesSecurityIdentifier"),
+			nil_("onPremisesSyncEnabled"),
+			nil_("preferredDataLocation"),
+			nil_("preferredLanguage"),
+			empty("proxyAddresses"),
+			{name: "renewedDateTime", value: func(g group) any { return instant(g.CreatedAt) }},
+			empty("resourceBehaviorOptions"),
+			empty("resourceProvisioningOptions"),
+			truth("securityEnabled", func(g group) any { return g.SecurityEnabled }),
+			text("securityIdentifier", func(g group) string { return securityIdentifier(g.ID) }),
+			nil_("theme"),
+			nil_("uniqueName"),
+			nil_("visibility"),
+			empty("onPremisesProvisioningErrors"),
+			empty("serviceProvisioningErrors"),
+		},
+	}
 }
 
 // securityIdentifier writes an object id as a Windows SID: S-1-12-1 and the id as four little-endian numbers, in the
@@ -122,29 +124,23 @@ func (rq *request) group(tx *store.Tx, id ident.ObjectID) (directory.Group, erro
 }
 
 func getGroup(rq *request) error {
-	s := groupSchema()
-	if err := s.checkSelect(rq.query.selected); err != nil {
-		return err
-	}
-	id, err := objectID(rq.args[0])
-	if err != nil {
-		return err
-	}
-	var g directory.Group
-	err = rq.view(func(tx *store.Tx) error {
-		g, err = rq.group(tx, id)
-		return err
+	return getEntity(rq, groupSchema(), func(tx *store.Tx, a directory.Actor) (directory.Group, error) {
+		id, err := objectID(rq.args[0])
+		if err != nil {
+			return directory.Group{}, err
+		}
+		if err := a.MayRead(directory.Groups); err != nil {
+			return directory.Group{}, err
+		}
+		return rq.group(tx, id)
 	})
-	if err != nil {
-		return err
-	}
-	return rq.entity(http.StatusOK, s.set, s.render(g, rq.query.selected, false))
 }
 
 // groupChange is what a request wants of a group.
 type groupChange struct {
 	sent    []string
 	members []ident.ObjectID
+	owners  []ident.ObjectID
 }
 
 // readGroup reads a body over g. created is set for a group that is being made.
@@ -179,21 +175,37 @@ func readGroup(b *body, g *directory.Group, created bool) (groupChange, error) {
 		return c, badRequest("Property isAssignableToRole of resource 'Group' can only be set when the group is created.").At("isAssignableToRole")
 	}
 	g.IsAssignableToRole = assignable
-	var bound []string
-	if _, err := b.texts("members@odata.bind", &bound); err != nil {
+	var err error
+	if c.members, err = b.references("members@odata.bind"); err != nil {
 		return c, err
 	}
-	if len(bound) > maxBound {
-		return c, badRequest("The number of members to add exceeds the limit of %d.", maxBound).At("members")
+	if created {
+		if c.owners, err = b.references("owners@odata.bind"); err != nil {
+			return c, err
+		}
 	}
+	return c, b.rest("microsoft.graph.group", func(name string) bool { _, ok := groupSchema().find(name); return ok })
+}
+
+// references reads the addresses of objects that are to be related to another one.
+func (b *body) references(property string) ([]ident.ObjectID, error) {
+	var bound []string
+	if _, err := b.texts(property, &bound); err != nil {
+		return nil, err
+	}
+	name, _, _ := strings.Cut(property, "@")
+	if len(bound) > maxBound {
+		return nil, badRequest("The number of %s to add exceeds the limit of %d.", name, maxBound).At(name)
+	}
+	out := make([]ident.ObjectID, 0, len(bound))
 	for _, ref := range bound {
 		id, err := reference(ref)
 		if err != nil {
-			return c, err
+			return nil, err
 		}
-		c.members = append(c.members, id)
+		out = append(out, id)
 	}
-	return c, b.rest("microsoft.graph.group", func(name string) bool { _, ok := groupSchema().find(name); return ok })
+	return out, nil
 }
 
 // maxBound is how many members one request may add (Microsoft Graph, group).
@@ -207,7 +219,7 @@ func createGroup(rq *request) error {
 	g := directory.Group{ID: ident.New[ident.ObjectID](), Tenant: rq.caller.Tenant, CreatedAt: rq.h.Now().UTC()}
 	c, readErr := readGroup(b, &g, true)
 	err = rq.update(func(tx *store.Tx, a directory.Actor) error {
-		if err := a.MayManageGroup(g.IsAssignableToRole); err != nil {
+		if err := a.MayCreateGroup(g.IsAssignableToRole); err != nil {
 			return err
 		}
 		if readErr != nil {
@@ -222,6 +234,13 @@ func createGroup(rq *request) error {
 		if err := rq.audit(tx, audit.GroupCreated, g.ID, map[string]string{"displayName": g.DisplayName}); err != nil {
 			return err
 		}
+		maker := a.ID
+		if a.MayManageGroup(g.IsAssignableToRole, false) == nil {
+			maker = ident.ObjectID{}
+		}
+		if err := rq.firstOwners(tx, maker, g.ID, c.owners); err != nil {
+			return err
+		}
 		return rq.addMembers(tx, g, c.members)
 	})
 	if err != nil {
@@ -232,14 +251,20 @@ func createGroup(rq *request) error {
 	return rq.entity(http.StatusCreated, s.set, s.render(g, nil, true))
 }
 
-// managedGroup finds the group that the path names, for an actor who may manage it.
-func (rq *request) managedGroup(tx *store.Tx, a directory.Actor) (directory.Group, error) {
+// managedGroup finds the group that the path names, for an actor who may do to it what may decides.
+func (rq *request) managedGroup(tx *store.Tx, may func(assignableToRole, owner bool) error, a directory.Actor) (directory.Group, error) {
 	id, err := objectID(rq.args[0])
 	if err != nil {
 		return directory.Group{}, err
 	}
 	g, err := rq.group(tx, id)
-	if denied := a.MayManageGroup(g.IsAssignableToRole); denied != nil {
+	owner := false
+	if err == nil {
+		if owner, err = tx.Owns(a.ID, id); err != nil {
+			return g, err
+		}
+	}
+	if denied := may(g.IsAssignableToRole, owner); denied != nil {
 		return g, denied
 	}
 	return g, err
@@ -251,7 +276,7 @@ func updateGroup(rq *request) error {
 		return err
 	}
 	err = rq.update(func(tx *store.Tx, a directory.Actor) error {
-		g, err := rq.managedGroup(tx, a)
+		g, err := rq.managedGroup(tx, a.MayManageGroup, a)
 		if err != nil {
 			return err
 		}
@@ -280,11 +305,11 @@ func updateGroup(rq *request) error {
 
 func deleteGroup(rq *request) error {
 	err := rq.update(func(tx *store.Tx, a directory.Actor) error {
-		g, err := rq.managedGroup(tx, a)
+		g, err := rq.managedGroup(tx, a.MayManageGroup, a)
 		if err != nil {
 			return err
 		}
-		if err := rq.keepAdministrator(tx, func() error { return tx.DeleteGroup(g.ID) }); err != nil {
+		if err := rq.keepAdministrator(tx, func() error { return rq.softDeleteGroup(tx, g) }); err != nil {
 			return err
 		}
 		return rq.audit(tx, audit.GroupDeleted, g.ID, map[string]string{"displayName": g.DisplayName})
@@ -339,20 +364,26 @@ func reference(s string) (ident.ObjectID, error) {
 	return id, nil
 }
 
+// reference reads a body that names one object: {"@odata.id": address}.
+func (b *body) reference() (string, error) {
+	var ref string
+	if raw, ok := b.take("@odata.id"); !ok || json.Unmarshal(raw, &ref) != nil {
+		return "", badRequest("The request body must hold the property '@odata.id' with the address of the object to add.")
+	}
+	return ref, b.rest("microsoft.graph.directoryObject", nothing)
+}
+
 func addMember(rq *request) error {
 	b, err := rq.body()
 	if err != nil {
 		return err
 	}
-	var ref string
-	if raw, ok := b.take("@odata.id"); !ok || json.Unmarshal(raw, &ref) != nil {
-		return badRequest("The request body must hold the property '@odata.id' with the address of the object to add.")
-	}
-	if err := b.rest("microsoft.graph.directoryObject", nothing); err != nil {
+	ref, err := b.reference()
+	if err != nil {
 		return err
 	}
 	err = rq.update(func(tx *store.Tx, a directory.Actor) error {
-		g, err := rq.managedGroup(tx, a)
+		g, err := rq.managedGroup(tx, a.MayChangeMembers, a)
 		if err != nil {
 			return err
 		}
@@ -370,7 +401,7 @@ func addMember(rq *request) error {
 
 func removeMember(rq *request) error {
 	err := rq.update(func(tx *store.Tx, a directory.Actor) error {
-		g, err := rq.managedGroup(tx, a)
+		g, err := rq.managedGroup(tx, a.MayChangeMembers, a)
 		if err != nil {
 			return err
 		}
@@ -391,24 +422,4 @@ func removeMember(rq *request) error {
 		return err
 	}
 	return rq.noContent()
-}
-
-// groupOwners answers the owners of a group. Ownership is not kept, so there are none.
-func groupOwners(rq *request) error {
-	id, err := objectID(rq.args[0])
-	if err != nil {
-		return err
-	}
-	err = rq.view(func(tx *store.Tx) error {
-		_, err := rq.group(tx, id)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return rq.collection(collection{set: "directoryObjects"})
-}
-
-func ownersUnsupported(*request) error {
-	return fault.New(fault.Unsupported, "NotSupported", "Owners of groups are not supported; assign the role Groups Administrator instead.")
 }

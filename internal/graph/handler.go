@@ -3,6 +3,7 @@ package graph
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
@@ -10,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/web"
 	"github.com/keyreeve/keyreeve/internal/world"
@@ -20,13 +22,15 @@ type Auth interface {
 	Authenticate(r *http.Request) (caller.Caller, error)
 }
 
-// Handler serves the Graph origin. All fields but Catalog are needed.
+// Handler serves the Graph origin. All fields but Catalog and Logon are needed.
 type Handler struct {
 	DB    *store.DB
 	World *world.World
 	Auth  Auth
 	// Catalog knows the names of applications that nobody registers; without it they have only their appId.
 	Catalog *directory.Catalog
+	// Logon checks the old password of who changes it; without it, people cannot change theirs here.
+	Logon *logon.Service
 	// HashPassword makes the stored form of a password.
 	HashPassword func(password string) (string, error)
 	// BaseURL is the origin that clients use, without a trailing slash: https://graph.example.com:8445.
@@ -45,6 +49,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 // request is one request, parsed.
 type request struct {
 	h       *Handler
+	routes  []route
 	w       http.ResponseWriter
 	r       *http.Request
 	caller  caller.Caller
@@ -63,11 +68,16 @@ func (h *Handler) serve(routes []route, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
+	return h.dispatch(routes, w, r, c)
+}
+
+// dispatch answers a request of a caller who is known.
+func (h *Handler) dispatch(routes []route, w http.ResponseWriter, r *http.Request, c caller.Caller) error {
 	version, segments, err := splitPath(r.URL.EscapedPath())
 	if err != nil {
 		return err
 	}
-	rq := &request{h: h, w: w, r: r, caller: c, version: version, path: joinPath(segments)}
+	rq := &request{h: h, routes: routes, w: w, r: r, caller: c, version: version, path: joinPath(segments)}
 	if len(segments) > 0 && fold(segments[0]) == "me" {
 		if c.Kind != caller.User {
 			return fault.New(fault.Invalid, "BadRequest", "/me request is only valid with delegated authentication flow.")
@@ -83,7 +93,22 @@ func (h *Handler) serve(routes []route, w http.ResponseWriter, r *http.Request) 
 	if rq.query, err = parseOptions(r.URL.RawQuery); err != nil {
 		return err
 	}
+	rq.query.eventual = fold(strings.TrimSpace(r.Header.Get("ConsistencyLevel"))) == "eventual"
+	if err := checkConditions(r); err != nil {
+		return err
+	}
 	return handle(rq)
+}
+
+// checkConditions refuses a request with a condition. No object that is served here has an entity tag, as none has at
+// Microsoft Graph; who sends one means to guard against lost updates, and must not believe to be guarded.
+func checkConditions(r *http.Request) error {
+	for _, name := range []string{"If-Match", "If-Unmodified-Since"} {
+		if v := r.Header.Get(name); v != "" && v != "*" {
+			return fault.New(fault.Precondition, "PreconditionFailed", "The condition of header '%s' does not hold: the resource has no entity tag.", name).At(preconditionTarget)
+		}
+	}
+	return nil
 }
 
 // stamp writes the headers that every answer has.
@@ -105,9 +130,16 @@ func clientRequestID(ev *web.Event) string {
 // actor makes the caller into what the rules of the directory know. Whether it is a guest stands in the directory.
 func (rq *request) actor(tx *store.Tx) (directory.Actor, error) {
 	a := directory.Actor{ID: rq.caller.Object, Application: rq.caller.Kind != caller.User, Roles: rq.caller.Roles}
+	t, err := tx.Tenant(rq.caller.Tenant)
+	if err != nil {
+		return a, err
+	}
+	a.Members = t.Members
 	if a.Application {
+		a.Permissions = rq.h.appPermissions(rq.caller.Tenant, a.ID)
 		return a, nil
 	}
+	a.Permissions = rq.caller.Scopes
 	u, err := tx.User(a.ID)
 	if store.IsNotFound(err) || err == nil && u.Tenant != rq.caller.Tenant {
 		return a, fault.New(fault.Unauthenticated, "InvalidAuthenticationToken", "The identity of the calling user could not be found.")
@@ -118,10 +150,25 @@ func (rq *request) actor(tx *store.Tx) (directory.Actor, error) {
 
 const guest = "Guest"
 
-// view reads for a caller who may read the directory.
-func (rq *request) view(fn func(tx *store.Tx) error) error {
+// appPermissions are the permissions that an application has at Microsoft Graph now, whatever its token says.
+func (h *Handler) appPermissions(tenant ident.TenantID, principal ident.ObjectID) []string {
+	graph, ok := h.World.ServicePrincipalOf(tenant, directory.MicrosoftGraph())
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, held := range h.World.AppRoleAssignments(principal) {
+		if value, ok := directory.GraphPermission(held.Role); ok && held.Resource == graph.ID {
+			out = append(out, value)
+		}
+	}
+	return out
+}
+
+// view reads for a caller who may read an area of the directory.
+func (rq *request) view(area directory.Area, fn func(tx *store.Tx) error) error {
 	return rq.read(func(tx *store.Tx, a directory.Actor) error {
-		if err := a.MayRead(); err != nil {
+		if err := a.MayRead(area); err != nil {
 			return err
 		}
 		return fn(tx)

@@ -1,6 +1,10 @@
 package graph
 
 import (
+	"net/http"
+	"slices"
+
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
@@ -88,12 +92,30 @@ func (s source[T]) count(filtered bool, match func(T) bool) (int64, error) {
 	}
 }
 
-// listEntities answers a list of one entity type.
-func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
-	if err := s.checkSelect(rq.query.selected); err != nil {
+// checkQuery refuses query options that the type does not answer.
+func checkQuery[T any](rq *request, s schema[T]) error {
+	q := rq.query
+	if err := s.checkSelect(q.selected); err != nil {
 		return err
 	}
-	if err := s.checkFilter(rq.query.filter); err != nil {
+	if err := s.checkFilter(q.filter); err != nil {
+		return err
+	}
+	if err := s.checkSearch(q.search); err != nil {
+		return err
+	}
+	if err := rq.checkExpand(s.kind); err != nil {
+		return err
+	}
+	if o := q.orderBy.property; o != "" && !slices.Contains(s.orders, o) {
+		return unsupportedQuery("Sorting by property '%s' of resource '%s' is not supported.", printable(o), s.resource)
+	}
+	return q.checkAdvanced()
+}
+
+// listEntities answers a list of one entity type.
+func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
+	if err := checkQuery(rq, s); err != nil {
 		return err
 	}
 	after, err := nameCursor(rq.query.skip)
@@ -101,21 +123,29 @@ func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) sourc
 		return err
 	}
 	out := collection{set: s.set}
-	err = rq.view(func(tx *store.Tx) error {
+	err = rq.read(func(tx *store.Tx, a directory.Actor) error {
+		if err := a.MayRead(s.area); err != nil {
+			return err
+		}
 		src := open(tx)
-		match := func(v T) bool { return s.matches(rq.query.filter, v) }
-		rows, next, err := src.page(after, rq.query.top, rq.query.filter != nil, match)
+		filtered := rq.query.filter != nil || rq.query.search != nil
+		match := func(v T) bool { return s.matches(rq.query.filter, v) && s.found(rq.query.search, v) }
+		rows, next, err := src.page(after, rq.query.top, filtered, match)
 		if err != nil {
 			return err
 		}
 		for _, v := range rows {
-			out.items = append(out.items, s.render(v, rq.query.selected, false))
+			o, err := rq.expanded(tx, a, s.kind, s.id(v), s.render(v, rq.query.selected, false))
+			if err != nil {
+				return err
+			}
+			out.items = append(out.items, o)
 		}
 		if next != (store.NameCursor{}) {
 			out.next = cursor(next.Key, next.ID)
 		}
 		if rq.query.count {
-			out.count, err = src.count(rq.query.filter != nil, match)
+			out.count, err = src.count(filtered, match)
 		}
 		return err
 	})
@@ -127,19 +157,66 @@ func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) sourc
 
 // countEntities answers the number of objects of a list.
 func countEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
-	if err := s.checkFilter(rq.query.filter); err != nil {
+	rq.query.count = true // that is what it asks for
+	if err := checkQuery(rq, s); err != nil {
 		return err
 	}
 	var n int64
-	err := rq.view(func(tx *store.Tx) error {
+	err := rq.view(s.area, func(tx *store.Tx) error {
 		var err error
-		n, err = open(tx).count(rq.query.filter != nil, func(v T) bool { return s.matches(rq.query.filter, v) })
+		match := func(v T) bool { return s.matches(rq.query.filter, v) && s.found(rq.query.search, v) }
+		n, err = open(tx).count(rq.query.filter != nil || rq.query.search != nil, match)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return rq.number(n)
+}
+
+// getEntity answers one object, which find looks for on behalf of an actor who may see it.
+func getEntity[T any](rq *request, s schema[T], find func(tx *store.Tx, a directory.Actor) (T, error)) error {
+	if err := s.checkSelect(rq.query.selected); err != nil {
+		return err
+	}
+	if err := rq.checkExpand(s.kind); err != nil {
+		return err
+	}
+	if err := rq.noListOptions(); err != nil {
+		return err
+	}
+	var o object
+	err := rq.read(func(tx *store.Tx, a directory.Actor) error {
+		v, err := find(tx, a)
+		if err != nil {
+			return err
+		}
+		o, err = rq.expanded(tx, a, s.kind, s.id(v), s.render(v, rq.query.selected, false))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rq.entity(http.StatusOK, s.set, o)
+}
+
+// noListOptions refuses the options that mean something for a list only.
+func (rq *request) noListOptions() error {
+	q := rq.query
+	for name, sent := range map[string]bool{"filter": q.filter != nil, "search": q.search != nil, "orderby": q.orderText != ""} {
+		if sent {
+			return unsupportedQuery("Query option '$%s' is not supported on this resource.", name)
+		}
+	}
+	return nil
+}
+
+// plain refuses the options that a collection does not answer: all but $select, $top, $count and its pages.
+func (rq *request) plain() error {
+	if len(rq.query.expand) > 0 {
+		return unsupportedQuery("Query option '$expand' is not supported on this collection.")
+	}
+	return rq.noListOptions()
 }
 
 func nameCursor(parts []string) (store.NameCursor, error) {
@@ -158,11 +235,15 @@ func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
 	f := rq.query.filter
 	q.DisplayName, _ = f.must(opEq, "displayName")
 	q.DisplayPrefix, _ = f.must(opStartswith, "displayName")
+	q.DisplayParts = rq.query.search.mustHave()
+	q.Descending = rq.query.orderBy.descending
 	if withNickname {
 		q.MailNickname, _ = f.must(opEq, "mailNickname")
 	}
 	if withUPN {
 		q.UPN, _ = f.must(opEq, "userPrincipalName")
+		q.UPNPrefix, _ = f.must(opStartswith, "userPrincipalName")
+		q.ByUPN = rq.query.orderBy.property == "userprincipalname"
 	}
 	return q
 }

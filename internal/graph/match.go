@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 )
@@ -20,24 +22,30 @@ func (s schema[T]) checkFilter(f *filter) error {
 		return nil
 	}
 	p, ok := s.find(f.name)
-	fine := false
-	switch f.op {
-	case opAny:
-		fine = p.kind == filterTexts
-	case opStartswith:
-		fine = p.kind == filterText
-	case opEq:
-		fine = p.kind == filterText || p.kind == filterBool
-	case opAnd, opOr:
-	}
-	if !ok || !fine {
+	if !ok || !f.fits(p.kind) {
 		return unsupportedQuery("Unsupported or invalid query filter clause specified for property '%s' of resource '%s'.", printable(f.name), s.resource)
 	}
-	mixed := p.kind == filterText && f.value.kind == boolLiteral || p.kind == filterBool && f.value.kind == textLiteral
-	if mixed {
+	want := map[filterKind]literalKind{filterText: textLiteral, filterBool: boolLiteral, filterTexts: textLiteral, filterTime: timeLiteral}[p.kind]
+	if f.value.kind != want && f.value.kind != nullLiteral {
 		return fault.New(fault.Invalid, "BadRequest", "Invalid filter clause: A binary operator with incompatible types was detected for property '%s'.", p.name)
 	}
 	return nil
+}
+
+// fits reports whether a property of some kind is compared so.
+func (f *filter) fits(kind filterKind) bool {
+	switch f.op {
+	case opAny:
+		return kind == filterTexts
+	case opStartswith, opEndswith:
+		return kind == filterText
+	case opEq, opNe:
+		return kind == filterText || kind == filterBool || kind == filterTime
+	case opGt, opGe, opLt, opLe:
+		return kind == filterTime && f.value.kind != nullLiteral
+	case opAnd, opOr, opNot:
+	}
+	return false
 }
 
 // matches decides whether v is in the filter's answer. Texts compare without case, as the store compares them.
@@ -60,37 +68,72 @@ func (s schema[T]) matches(f *filter, v T) bool {
 			}
 		}
 		return false
-	case opEq, opStartswith, opAny:
+	case opNot:
+		return !s.matches(&f.terms[0], v)
+	case opEq, opNe, opGt, opGe, opLt, opLe, opStartswith, opEndswith, opAny:
 	}
 	p, ok := s.find(f.name)
 	if !ok {
 		return false
 	}
+	if f.op == opNe {
+		eq := *f
+		eq.op = opEq
+		return !eq.holds(p.value(v))
+	}
 	return f.holds(p.value(v))
 }
 
-// holds decides one comparison.
+// holds decides one comparison but ne.
 func (f *filter) holds(value any) bool {
-	want := fold(f.value.text)
 	switch got := value.(type) {
 	case nil:
 		return f.op == opEq && f.value.kind == nullLiteral
 	case bool:
 		return f.op == opEq && f.value.kind == boolLiteral && got == f.value.bool
 	case string:
-		switch {
-		case f.value.kind != textLiteral:
-			return false
-		case f.op == opEq:
-			return fold(got) == want
+		switch f.value.kind {
+		case textLiteral:
+			return f.holdsText(fold(got), fold(f.value.text))
+		case timeLiteral:
+			t, err := time.Parse(time.RFC3339, got)
+			return err == nil && f.holdsTime(t.Compare(f.value.time))
+		case boolLiteral, nullLiteral:
 		}
-		return f.op == opStartswith && strings.HasPrefix(fold(got), want)
 	case []string:
-		for _, g := range got {
-			if f.op == opAny && fold(g) == want {
-				return true
-			}
-		}
+		want := fold(f.value.text)
+		return f.op == opAny && slices.ContainsFunc(got, func(g string) bool { return fold(g) == want })
+	}
+	return false
+}
+
+func (f *filter) holdsText(got, want string) bool {
+	switch f.op {
+	case opEq:
+		return got == want
+	case opStartswith:
+		return strings.HasPrefix(got, want)
+	case opEndswith:
+		return strings.HasSuffix(got, want)
+	case opNe, opGt, opGe, opLt, opLe, opAny, opAnd, opOr, opNot:
+	}
+	return false
+}
+
+// holdsTime decides a comparison of times; order says how the value stands to the literal.
+func (f *filter) holdsTime(order int) bool {
+	switch f.op {
+	case opEq:
+		return order == 0
+	case opGt:
+		return order > 0
+	case opGe:
+		return order >= 0
+	case opLt:
+		return order < 0
+	case opLe:
+		return order <= 0
+	case opNe, opStartswith, opEndswith, opAny, opAnd, opOr, opNot:
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -29,7 +30,7 @@ func members(far reach) func(objectType, bool) func(*request) error {
 				return err
 			}
 			open := func(tx *store.Tx, a directory.Actor) (idSource, error) {
-				if err := a.MayRead(); err != nil {
+				if err := a.MayRead(directory.Groups); err != nil {
 					return nil, err
 				}
 				read := tx.Members
@@ -53,22 +54,52 @@ func memberOf(far reach) func(objectType, bool) func(*request) error {
 				if err != nil {
 					return nil, err
 				}
-				var groups []ident.ObjectID
-				if far == transitive {
-					groups, err = rq.groupsOf(id, false)
-				} else {
-					groups, err = tx.MemberOf(id)
-				}
-				return func(after ident.ObjectID, limit int) ([]ident.ObjectID, error) {
-					i, found := slices.BinarySearchFunc(groups, after, compareIDs)
-					if found {
-						i++
-					}
-					return groups[i:min(i+limit, len(groups))], nil
-				}, err
+				in, err := rq.containers(tx, id, far)
+				return listed(in), err
 			}
 			return rq.related(cast, count, open)
 		}
+	}
+}
+
+// containers returns the groups and directory roles that an object is in, in the order of their ids.
+func (rq *request) containers(tx *store.Tx, id ident.ObjectID, far reach) ([]ident.ObjectID, error) {
+	var in []ident.ObjectID
+	var err error
+	if far == transitive {
+		in, err = rq.groupsOf(id, false)
+		in = append(in, rq.roleObjects(id)...)
+	} else {
+		if in, err = tx.MemberOf(id); err != nil {
+			return nil, err
+		}
+		var held []ident.DirectoryRoleID
+		held, err = tx.DirectoryRoles(id)
+		for _, r := range held {
+			in = append(in, directory.RoleObject(rq.caller.Tenant, r))
+		}
+	}
+	slices.SortFunc(in, compareIDs)
+	return in, err
+}
+
+// roleObjects are the directory roles that an object holds, itself or by a group, as objects.
+func (rq *request) roleObjects(id ident.ObjectID) []ident.ObjectID {
+	var out []ident.ObjectID
+	for _, r := range caller.Roles(rq.h.World, id) {
+		out = append(out, directory.RoleObject(rq.caller.Tenant, r))
+	}
+	return out
+}
+
+// listed reads a list of ids that is in memory, in its order.
+func listed(ids []ident.ObjectID) idSource {
+	return func(after ident.ObjectID, limit int) ([]ident.ObjectID, error) {
+		i, found := slices.BinarySearchFunc(ids, after, compareIDs)
+		if found {
+			i++
+		}
+		return ids[i:min(i+limit, len(ids))], nil
 	}
 }
 
@@ -76,10 +107,7 @@ func compareIDs(a, b ident.ObjectID) int { return slices.Compare(a[:], b[:]) }
 
 // related answers a page of a collection of directory objects, or the number of them.
 func (rq *request) related(cast objectType, count bool, open func(*store.Tx, directory.Actor) (idSource, error)) error {
-	if rq.query.filter != nil {
-		return unsupportedQuery("Query option '$filter' is not supported on this collection.")
-	}
-	if err := checkObjectSelect(rq.query.selected); err != nil {
+	if err := rq.checkRelated(cast); err != nil {
 		return err
 	}
 	after, err := idCursor(rq.query.skip)
@@ -93,12 +121,12 @@ func (rq *request) related(cast objectType, count bool, open func(*store.Tx, dir
 			return err
 		}
 		if count || rq.query.count {
-			if err := rq.walk(tx, ids, ident.ObjectID{}, cast, func(directoryObject) bool { out.count++; return true }); err != nil || count {
+			if err := rq.walk(tx, a, ids, ident.ObjectID{}, cast, func(directoryObject) bool { out.count++; return true }); err != nil || count {
 				return err
 			}
 		}
 		var last ident.ObjectID
-		return rq.walk(tx, ids, after, cast, func(o directoryObject) bool {
+		return rq.walk(tx, a, ids, after, cast, func(o directoryObject) bool {
 			if len(out.items) == rq.query.top {
 				out.next = cursor(last.String())
 				return false
@@ -120,8 +148,31 @@ func (rq *request) related(cast objectType, count bool, open func(*store.Tx, dir
 	return rq.collection(out)
 }
 
-// walk calls fn with the objects of a list of one type, until it returns false. Ids of objects that are gone are passed over.
-func (rq *request) walk(tx *store.Tx, ids idSource, after ident.ObjectID, cast objectType, fn func(directoryObject) bool) error {
+// checkRelated refuses query options that a collection of directory objects does not answer. A filter is answered for
+// clients that ask as Graph wants it.
+func (rq *request) checkRelated(cast objectType) error {
+	q := rq.query
+	if q.filter != nil {
+		if !q.eventual || !q.count {
+			return unsupportedQuery("Query option '$filter' is not supported on this collection without $count=true and the header ConsistencyLevel: eventual.")
+		}
+		if err := checkObjectFilter(q.filter, cast); err != nil {
+			return err
+		}
+		rq.query.filter = nil
+		if err := rq.plain(); err != nil {
+			return err
+		}
+		rq.query.filter = q.filter
+	} else if err := rq.plain(); err != nil {
+		return err
+	}
+	return checkObjectSelect(q.selected)
+}
+
+// walk calls fn with the objects of a list, of one type if asked, that the actor may read and the filter lets through,
+// until it returns false. Ids of objects that are gone are passed over.
+func (rq *request) walk(tx *store.Tx, a directory.Actor, ids idSource, after ident.ObjectID, cast objectType, fn func(directoryObject) bool) error {
 	for {
 		part, err := ids(after, chunk)
 		if err != nil {
@@ -130,11 +181,14 @@ func (rq *request) walk(tx *store.Tx, ids idSource, after ident.ObjectID, cast o
 		for _, id := range part {
 			after = id
 			o, err := rq.directoryObject(tx, id)
-			if store.IsNotFound(err) || err == nil && cast != anyObject && cast != o.kind {
+			if store.IsNotFound(err) {
 				continue
 			}
 			if err != nil {
 				return err
+			}
+			if cast != anyObject && cast != o.kind || !rq.mayList(a, o) || rq.query.filter != nil && !o.matches(rq.query.filter) {
+				continue
 			}
 			if !fn(o) {
 				return nil
@@ -146,12 +200,21 @@ func (rq *request) walk(tx *store.Tx, ids idSource, after ident.ObjectID, cast o
 	}
 }
 
+// mayList reports whether an actor may see an object in a list: whose area it may read, and in answers about itself, all.
+func (rq *request) mayList(a directory.Actor, o directoryObject) bool {
+	return rq.me || a.MayRead(o.area()) == nil
+}
+
 func (o directoryObject) id() ident.ObjectID {
 	switch o.kind {
 	case userObject:
 		return o.user.ID
 	case groupObject:
 		return o.group.ID
+	case applicationObject:
+		return o.application.ID
+	case roleObject:
+		return o.role.id
 	case servicePrincipalObject, anyObject:
 	}
 	return o.principal.ID
@@ -168,8 +231,8 @@ func idCursor(parts []string) (ident.ObjectID, error) {
 	return id, nil
 }
 
-// cutSegment returns the first segment of a path in lower case.
-func cutSegment(path string) (first, rest string, found bool) {
-	first, rest, found = strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return fold(first), rest, found
+// firstSegment returns the first segment of a path in lower case.
+func firstSegment(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return fold(first)
 }

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/web"
 )
 
@@ -65,6 +67,7 @@ const (
 	filterText
 	filterBool
 	filterTexts // by any()
+	filterTime
 )
 
 // schema is an entity type: its names, and its properties in the order the service writes them.
@@ -72,7 +75,12 @@ type schema[T any] struct {
 	entity   string // microsoft.graph.user, without the namespace
 	set      string // users
 	resource string // User, as errors name it
-	props    []property[T]
+	kind     objectType
+	area     directory.Area
+	id       func(T) ident.ObjectID
+	// orders are the properties of $orderby, in lower case.
+	orders []string
+	props  []property[T]
 }
 
 func (s schema[T]) find(name string) (property[T], bool) {

@@ -11,7 +11,7 @@ import (
 // tenant returns the caller's tenant, for a caller who may read the directory.
 func (rq *request) tenant() (directory.Tenant, error) {
 	var t directory.Tenant
-	err := rq.view(func(tx *store.Tx) error {
+	err := rq.view(directory.Organization, func(tx *store.Tx) error {
 		var err error
 		t, err = tx.Tenant(rq.caller.Tenant)
 		return err
@@ -84,16 +84,8 @@ func (o object) pick(selected []string) object {
 	return out
 }
 
-// unfiltered refuses a $filter on a collection that has none.
-func (rq *request) unfiltered() error {
-	if rq.query.filter != nil {
-		return unsupportedQuery("Query option '$filter' is not supported on this collection.")
-	}
-	return nil
-}
-
 func listOrganization(rq *request) error {
-	if err := rq.unfiltered(); err != nil {
+	if err := rq.plain(); err != nil {
 		return err
 	}
 	t, err := rq.tenant()
@@ -115,7 +107,7 @@ func getOrganization(rq *request) error {
 }
 
 func listDomains(rq *request) error {
-	if err := rq.unfiltered(); err != nil {
+	if err := rq.plain(); err != nil {
 		return err
 	}
 	t, err := rq.tenant()

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
@@ -14,6 +13,7 @@ type principal struct {
 	directory.ServicePrincipal
 	// app is zero for managed identities, and for applications that are neither registered here nor well known.
 	app directory.Application
+	credentials
 }
 
 func (p principal) managed() bool { return p.Type == directory.TypeManagedIdentity }
@@ -28,71 +28,71 @@ func principalSchema() schema[principal] {
 	text := func(name string, get func(principal) string) property[principal] {
 		return property[principal]{name: name, value: func(p principal) any { return textOrNull(get(p)) }, kind: filterText}
 	}
-	unlessManaged := func(s string) func(principal) string {
-		return func(p principal) string {
-			if p.managed() {
-				return ""
-			}
-			return s
-		}
-	}
 	appText := func(name string, get func(directory.Application) string) property[principal] {
 		return property[principal]{name: name, value: func(p principal) any { return textOrNull(get(p.app)) }}
 	}
-	return schema[principal]{entity: "servicePrincipal", set: "servicePrincipals", resource: "ServicePrincipal", props: []property[principal]{
-		text("id", func(p principal) string { return p.ID.String() }),
-		nil_("deletedDateTime"),
-		{name: "accountEnabled", value: func(p principal) any { return p.AccountEnabled }, kind: filterBool},
-		{name: "alternativeNames", value: func(p principal) any { return textsOrEmpty(p.AlternativeNames) }, kind: filterTexts},
-		appText("appDisplayName", func(a directory.Application) string { return a.DisplayName }),
-		nil_("appDescription"),
-		text("appId", func(p principal) string { return p.AppID.String() }),
-		nil_("applicationTemplateId"),
-		appText("appOwnerOrganizationId", func(a directory.Application) string {
-			if a.Tenant.IsZero() {
-				return ""
-			}
-			return a.Tenant.String()
-		}),
-		{name: "appRoleAssignmentRequired", value: func(principal) any { return false }},
-		{name: "createdDateTime", value: func(p principal) any { return instant(p.CreatedAt) }},
-		nil_("description"),
-		nil_("disabledByMicrosoftStatus"),
-		text("displayName", func(p principal) string { return p.DisplayName }),
-		nil_("homepage"),
-		nil_("loginUrl"),
-		nil_("logoutUrl"),
-		nil_("notes"),
-		empty("notificationEmailAddresses"),
-		nil_("preferredSingleSignOnMode"),
-		nil_("preferredTokenSigningKeyThumbprint"),
-		{name: "replyUrls", value: func(p principal) any { return textsOrEmpty(p.app.RedirectURIs) }},
-		{name: "servicePrincipalNames", value: principal.names, kind: filterTexts},
-		text("servicePrincipalType", func(p principal) string { return string(p.Type) }),
-		{name: "signInAudience", value: func(p principal) any { return textOrNull(unlessManaged("AzureADMyOrg")(p)) }},
-		empty("tags"),
-		nil_("tokenEncryptionKeyId"),
-		nil_("samlSingleSignOnSettings"),
-		empty("addIns"),
-		empty("appRoles"),
-		{name: "info", value: func(principal) any {
-			return object{{"logoUrl", nil}, {"marketingUrl", nil}, {"privacyStatementUrl", nil}, {"supportUrl", nil}, {"termsOfServiceUrl", nil}}
-		}},
-		empty("keyCredentials"),
-		empty("oauth2PermissionScopes"),
-		empty("passwordCredentials"),
-		empty("resourceSpecificApplicationPermissions"),
-		{name: "verifiedPublisher", value: func(principal) any {
-			return object{{"displayName", nil}, {"verifiedPublisherId", nil}, {"addedDateTime", nil}}
-		}},
-	}}
+	return schema[principal]{
+		entity: "servicePrincipal", set: "servicePrincipals", resource: "ServicePrincipal", kind: servicePrincipalObject, area: directory.Applications,
+		id: func(p principal) ident.ObjectID { return p.ID }, orders: []string{"displayname"}, props: []property[principal]{
+			text("id", func(p principal) string { return p.ID.String() }),
+			nil_("deletedDateTime"),
+			{name: "accountEnabled", value: func(p principal) any { return p.AccountEnabled }, kind: filterBool},
+			{name: "alternativeNames", value: func(p principal) any { return textsOrEmpty(p.AlternativeNames) }, kind: filterTexts},
+			appText("appDisplayName", func(a directory.Application) string { return a.DisplayName }),
+			appText("appDescription", func(a directory.Application) string { return a.Description }),
+			text("appId", func(p principal) string { return p.AppID.String() }),
+			nil_("applicationTemplateId"),
+			appText("appOwnerOrganizationId", func(a directory.Application) string {
+				if a.Tenant.IsZero() {
+					return ""
+				}
+				return a.Tenant.String()
+			}),
+			{name: "appRoleAssignmentRequired", value: func(p principal) any { return p.AssignmentRequired }},
+			{name: "createdDateTime", value: func(p principal) any { return instant(p.CreatedAt) }, kind: filterTime},
+			{name: "description", value: func(p principal) any { return textOrNull(p.Description) }},
+			nil_("disabledByMicrosoftStatus"),
+			text("displayName", func(p principal) string { return p.DisplayName }),
+			{name: "homepage", value: func(p principal) any { return textOrNull(p.Homepage) }},
+			{name: "loginUrl", value: func(p principal) any { return textOrNull(p.LoginURL) }},
+			appText("logoutUrl", func(a directory.Application) string { return a.LogoutURL }),
+			{name: "notes", value: func(p principal) any { return textOrNull(p.Notes) }},
+			empty("notificationEmailAddresses"),
+			nil_("preferredSingleSignOnMode"),
+			nil_("preferredTokenSigningKeyThumbprint"),
+			{name: "replyUrls", value: func(p principal) any { return textsOrEmpty(p.app.RedirectURIs()) }},
+			{name: "servicePrincipalNames", value: principal.names, kind: filterTexts},
+			text("servicePrincipalType", func(p principal) string { return string(p.Type) }),
+			{name: "signInAudience", value: func(p principal) any {
+				if p.managed() {
+					return nil
+				}
+				return audience(p.app)
+			}},
+			{name: "tags", value: func(p principal) any { return textsOrEmpty(p.Tags) }, kind: filterTexts},
+			nil_("tokenEncryptionKeyId"),
+			nil_("samlSingleSignOnSettings"),
+			empty("addIns"),
+			{name: "appRoles", value: func(p principal) any { return roleObjects(p.app.AppRoles) }},
+			{name: "info", value: func(principal) any { return infoObject() }},
+			{name: "keyCredentials", value: func(p principal) any { return keyObjects(p.keys, false) }},
+			{name: "oauth2PermissionScopes", value: func(p principal) any { return scopeObjects(p.app.Scopes) }},
+			{name: "passwordCredentials", value: func(p principal) any { return secretObjects(p.secrets) }},
+			empty("resourceSpecificApplicationPermissions"),
+			{name: "verifiedPublisher", value: func(principal) any { return publisherObject() }},
+		},
+	}
 }
 
-// withApplication adds what the application of a service principal says.
+// withApplication adds what the application of a service principal says, and what it proves itself with.
 func (rq *request) withApplication(tx *store.Tx, sp directory.ServicePrincipal) (principal, error) {
 	p := principal{ServicePrincipal: sp}
 	if p.managed() {
 		return p, nil
+	}
+	var err error
+	if p.credentials, err = credentialsOf(tx, sp.ID); err != nil {
+		return p, err
 	}
 	app, err := tx.ApplicationByAppID(sp.AppID)
 	if store.IsNotFound(err) {
@@ -101,6 +101,7 @@ func (rq *request) withApplication(tx *store.Tx, sp directory.ServicePrincipal) 
 		}
 		if known, ok := rq.h.Catalog.App(sp.AppID); ok {
 			p.app = directory.Application{AppID: sp.AppID, DisplayName: known.DisplayName, IdentifierURIs: known.IdentifierURIs}
+			p.app.Scopes, p.app.AppRoles = rq.h.Catalog.Offers(sp.AppID)
 		}
 		return p, nil
 	}
@@ -135,11 +136,29 @@ func (rq *request) principals(tx *store.Tx) source[principal] {
 	if app, ok := f.must(opEq, "appId"); ok {
 		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+app) })
 	}
-	// A name that is a GUID is an appId; any other is an identifier URI of an application, which may be of another tenant.
-	if name, ok := f.must(opAny, "servicePrincipalNames"); ok && ident.IsGUID(name) {
-		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+name) })
+	if name, ok := f.must(opAny, "servicePrincipalNames"); ok {
+		if app, known := rq.named(tx, name); known {
+			return s.one(func() (principal, error) { return rq.principal(tx, "appId="+app.String()) })
+		}
 	}
 	return s
+}
+
+// named finds the application that a name of a service principal stands for: its appId, or an identifier URI of an
+// application of the tenant or of a well-known one. Another tenant's URI is found only by looking at each.
+func (rq *request) named(tx *store.Tx, name string) (ident.ClientID, bool) {
+	if id, err := ident.Parse[ident.ClientID](name); err == nil {
+		return id, true
+	}
+	if app, err := tx.ApplicationByURI(rq.caller.Tenant, name); err == nil {
+		return app.AppID, true
+	}
+	if rq.h.Catalog != nil {
+		if app, _, ok := rq.h.Catalog.Resource(name); ok {
+			return app.AppID, true
+		}
+	}
+	return ident.ClientID{}, false
 }
 
 func listServicePrincipals(rq *request) error {
@@ -154,12 +173,12 @@ func countServicePrincipals(rq *request) error {
 func (rq *request) principal(tx *store.Tx, key string) (principal, error) {
 	var sp directory.ServicePrincipal
 	var err error
-	if name, app, named := strings.Cut(key, "="); named {
-		id, bad := ident.Parse[ident.ClientID](app)
-		if bad != nil || fold(name) != "appid" {
-			return principal{}, absent(key).Because(store.ErrNotFound)
-		}
-		sp, err = tx.ServicePrincipalByAppID(rq.caller.Tenant, id)
+	app, named, bad := appKey(key)
+	if bad != nil {
+		return principal{}, absent(key).Because(store.ErrNotFound)
+	}
+	if named {
+		sp, err = tx.ServicePrincipalByAppID(rq.caller.Tenant, app)
 	} else {
 		id, bad := ident.Parse[ident.ObjectID](key)
 		if bad != nil {
@@ -176,31 +195,28 @@ func (rq *request) principal(tx *store.Tx, key string) (principal, error) {
 	return rq.withApplication(tx, sp)
 }
 
-func getServicePrincipal(rq *request) error {
-	s := principalSchema()
-	if err := s.checkSelect(rq.query.selected); err != nil {
-		return err
+// appKey reads a key that may name an application by its appId: appId=….
+func appKey(key string) (app ident.ClientID, named bool, err error) {
+	name, value, named := strings.Cut(key, "=")
+	if !named {
+		return app, false, nil
 	}
-	var p principal
-	err := rq.view(func(tx *store.Tx) error {
-		var err error
-		p, err = rq.principal(tx, rq.args[0])
-		return err
-	})
-	if err != nil {
-		return err
+	if fold(name) != "appid" {
+		return app, true, ident.ErrInvalid
 	}
-	return rq.entity(http.StatusOK, s.set, s.render(p, rq.query.selected, false))
+	app, err = ident.Parse[ident.ClientID](value)
+	return app, true, err
 }
 
-// servicePrincipalOwners answers the owners of a service principal. Ownership is not kept, so there are none.
-func servicePrincipalOwners(rq *request) error {
-	err := rq.view(func(tx *store.Tx) error {
-		_, err := rq.principal(tx, rq.args[0])
-		return err
+func getServicePrincipal(rq *request) error {
+	return getEntity(rq, principalSchema(), func(tx *store.Tx, a directory.Actor) (principal, error) {
+		p, err := rq.principal(tx, rq.args[0])
+		if p.ID == a.ID && err == nil {
+			return p, nil // an application may look at itself
+		}
+		if denied := rq.mayReadOwned(tx, a, p.ID); denied != nil {
+			return p, denied
+		}
+		return p, err
 	})
-	if err != nil {
-		return err
-	}
-	return rq.collection(collection{set: "directoryObjects"})
 }

@@ -21,14 +21,66 @@ type options struct {
 	filter *filter
 	// filterText, top and so on as they were sent, for the link to the next page.
 	filterText string
+	search     *search
+	searchText string
 	selected   []string
 	selectText string
+	expand     []expansion
+	expandText string
 	top        int
 	topText    string
 	count      bool
-	orderBy    string
+	orderBy    order
+	orderText  string
+	// eventual is set by the header ConsistencyLevel: eventual, without which Graph refuses the dearer queries.
+	eventual bool
 	// skip is the opaque place of the next page: what cursor returned.
 	skip []string
+}
+
+// order is a $orderby of one property.
+type order struct {
+	property   string // in lower case; empty for the usual order, by display name
+	descending bool
+}
+
+// parseOrder reads a $orderby: one property, with asc or desc.
+func parseOrder(text string) (order, error) {
+	by := strings.Fields(fold(text))
+	bad := unsupportedQuery("Sorting is supported for one property at a time, ascending or descending.")
+	if len(by) == 0 || len(by) > 2 {
+		return order{}, bad
+	}
+	o := order{property: by[0]}
+	if len(by) == 2 {
+		if by[1] != "asc" && by[1] != "desc" {
+			return order{}, bad
+		}
+		o.descending = by[1] == "desc"
+	}
+	if strings.ContainsAny(o.property, ",()'\"/") {
+		return order{}, bad
+	}
+	return o, nil
+}
+
+// String writes the order as it stands in a $orderby.
+func (o order) String() string {
+	if o.descending {
+		return o.property + " desc"
+	}
+	return o.property
+}
+
+// parseSelect reads a list of properties; * and what is empty count for nothing.
+func parseSelect(text string) []string {
+	var out []string
+	for n := range strings.SplitSeq(text, ",") {
+		if n = strings.TrimSpace(n); n != "" && n != "*" {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func unsupportedQuery(format string, args ...any) *fault.Error {
@@ -77,11 +129,13 @@ func (q *options) set(name, value string) error {
 		q.filter, err = parseFilter(value)
 	case "select":
 		q.selectText = value
-		for n := range strings.SplitSeq(value, ",") {
-			if n = strings.TrimSpace(n); n != "" && n != "*" {
-				q.selected = append(q.selected, n)
-			}
-		}
+		q.selected = parseSelect(value)
+	case "search":
+		q.searchText = value
+		q.search, err = parseSearch(value)
+	case "expand":
+		q.expandText = value
+		q.expand, err = parseExpand(value)
 	case "top":
 		q.topText = value
 		if q.top, err = strconv.Atoi(value); err != nil || q.top < 1 || q.top > largestPage {
@@ -98,15 +152,25 @@ func (q *options) set(name, value string) error {
 	case "skiptoken":
 		q.skip, err = parseCursor(value)
 	case "orderby":
-		q.orderBy = value
-		by := strings.Fields(fold(value))
-		if len(by) == 0 || by[0] != "displayname" || len(by) > 2 || len(by) == 2 && by[1] != "asc" {
-			return unsupportedQuery("Sorting is supported for property 'displayName' in ascending order only.")
-		}
-	case "search", "expand", "skip", "apply", "compute", "deltatoken":
+		q.orderText = value
+		q.orderBy, err = parseOrder(value)
+	case "skip", "apply", "compute", "deltatoken":
 		return unsupportedQuery("Query option '$%s' is not supported.", name)
 	}
 	return err
+}
+
+// checkAdvanced refuses what Graph answers only for a client that sent ConsistencyLevel: eventual, and $count=true with
+// a filter. The answer is never out of date here; a client that works here works there.
+func (q options) checkAdvanced() error {
+	if q.search != nil && !q.eventual {
+		return unsupportedQuery("Request with $search query parameter only works through MSGraph with a special request header: 'ConsistencyLevel: eventual'")
+	}
+	if op, ok := q.filter.advanced(); ok && (!q.eventual || !q.count) {
+		return unsupportedQuery("Unsupported property filter clause operator '%s'. Operator '%s' is not supported because the required parameters might be missing. "+
+			"Try adding $count=true query parameter and ConsistencyLevel:eventual header.", op, op)
+	}
+	return nil
 }
 
 // selectSuffix is what a $select adds to the context: (id,displayName).
@@ -154,7 +218,12 @@ func (rq *request) nextLink(token string) string {
 	var link strings.Builder
 	link.WriteString(rq.h.BaseURL + "/" + rq.version + rq.path + "?")
 	for _, p := range []struct{ name, value string }{
-		{"$filter", rq.query.filterText}, {"$select", rq.query.selectText}, {"$top", rq.query.topText}, {"$orderby", rq.query.orderBy},
+		{"$filter", rq.query.filterText},
+		{"$select", rq.query.selectText},
+		{"$top", rq.query.topText},
+		{"$orderby", rq.query.orderText},
+		{"$search", rq.query.searchText},
+		{"$expand", rq.query.expandText},
 	} {
 		if p.value != "" {
 			link.WriteString(p.name + "=" + strings.ReplaceAll(url.QueryEscape(p.value), "+", "%20") + "&")

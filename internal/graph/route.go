@@ -23,6 +23,8 @@ func (h *Handler) routes() []route {
 	}
 	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
 	all := []route{
+		on(post, "$batch", batch),
+
 		on(get, "users", listUsers),
 		on(get, "users/$count", countUsers),
 		on(post, "users", createUser),
@@ -30,7 +32,7 @@ func (h *Handler) routes() []route {
 		on(patch, "users/{}", updateUser),
 		on(del, "users/{}", deleteUser),
 		on(post, "users/{}/revokesigninsessions", revokeSignInSessions),
-		on(get, "users/{}/ownedobjects", ownedObjects),
+		on(post, "users/{}/changepassword", changePassword),
 
 		on(get, "groups", listGroups),
 		on(get, "groups/$count", countGroups),
@@ -40,14 +42,25 @@ func (h *Handler) routes() []route {
 		on(del, "groups/{}", deleteGroup),
 		on(post, "groups/{}/members/$ref", addMember),
 		on(del, "groups/{}/members/{}/$ref", removeMember),
-		on(get, "groups/{}/owners", groupOwners),
-		on(post, "groups/{}/owners/$ref", ownersUnsupported),
-		on(del, "groups/{}/owners/{}/$ref", ownersUnsupported),
 
 		on(get, "serviceprincipals", listServicePrincipals),
 		on(get, "serviceprincipals/$count", countServicePrincipals),
+		on(post, "serviceprincipals", createServicePrincipal),
 		on(get, "serviceprincipals/{}", getServicePrincipal),
-		on(get, "serviceprincipals/{}/owners", servicePrincipalOwners),
+		on(patch, "serviceprincipals/{}", updateServicePrincipal),
+		on(del, "serviceprincipals/{}", deleteServicePrincipal),
+
+		on(get, "applications", listApplications),
+		on(get, "applications/$count", countApplications),
+		on(post, "applications", createApplication),
+		on(get, "applications/{}", getApplication),
+		on(patch, "applications/{}", updateApplication),
+		on(del, "applications/{}", deleteApplication),
+		on(get, "applications/{}/federatedidentitycredentials", listFederated),
+		on(post, "applications/{}/federatedidentitycredentials", createFederated),
+		on(get, "applications/{}/federatedidentitycredentials/{}", getFederated),
+		on(patch, "applications/{}/federatedidentitycredentials/{}", updateFederated),
+		on(del, "applications/{}/federatedidentitycredentials/{}", deleteFederated),
 
 		on(post, "directoryobjects/getbyids", getByIDs),
 		on(get, "directoryobjects/{}", getDirectoryObject),
@@ -56,27 +69,108 @@ func (h *Handler) routes() []route {
 		on(get, "organization/{}", getOrganization),
 		on(get, "domains", listDomains),
 		on(get, "domains/{}", getDomain),
+		on(get, "policies/authorizationpolicy", getPolicy),
+		on(patch, "policies/authorizationpolicy", updatePolicy),
+	}
+	all = slices.Concat(all, grantRoutes(on), roleRoutes(on), deletedRoutes(on))
+	for kind, t := range map[string]objectType{"groups": groupObject, "applications": applicationObject, "serviceprincipals": servicePrincipalObject} {
+		all = append(all,
+			on(post, kind+"/{}/owners/$ref", addOwner(t)),
+			on(del, kind+"/{}/owners/{}/$ref", removeOwner(t)))
+		all = append(all, related(on, kind, "owners", owners(t))...)
+		if kind == "groups" {
+			continue
+		}
+		all = append(all,
+			on(post, kind+"/{}/addpassword", addPassword(t)),
+			on(post, kind+"/{}/removepassword", removePassword(t)),
+			on(post, kind+"/{}/addkey", addKey(t)),
+			on(post, kind+"/{}/removekey", removeKey(t)))
 	}
 	for _, kind := range []string{"users", "groups", "serviceprincipals", "directoryobjects"} {
 		all = append(all,
-			on(post, kind+"/{}/getmembergroups", getMemberGroups),
-			on(post, kind+"/{}/getmemberobjects", getMemberGroups),
+			on(post, kind+"/{}/getmembergroups", getMemberGroups(false)),
+			on(post, kind+"/{}/getmemberobjects", getMemberGroups(true)),
 			on(post, kind+"/{}/checkmembergroups", checkMemberGroups("groupIds")),
 			on(post, kind+"/{}/checkmemberobjects", checkMemberGroups("ids")))
-		if kind != "directoryobjects" {
-			all = append(all, related(on, kind, "memberof", memberOf(direct))...)
-			all = append(all, related(on, kind, "transitivememberof", memberOf(transitive))...)
+		if kind == "directoryobjects" {
+			continue
+		}
+		all = append(all, related(on, kind, "memberof", memberOf(direct))...)
+		all = append(all, related(on, kind, "transitivememberof", memberOf(transitive))...)
+		if kind != "groups" {
+			all = append(all, related(on, kind, "ownedobjects", ownedObjects)...)
 		}
 	}
 	all = append(all, related(on, "groups", "members", members(direct))...)
 	return append(all, related(on, "groups", "transitivemembers", members(transitive))...)
 }
 
+type router func(method, path string, handle func(*request) error) route
+
+// grantRoutes are those of consent and app roles.
+func grantRoutes(on router) []route {
+	out := []route{
+		on(http.MethodGet, "oauth2permissiongrants", listConsents),
+		on(http.MethodPost, "oauth2permissiongrants", createConsent),
+		on(http.MethodGet, "oauth2permissiongrants/{}", getConsent),
+		on(http.MethodPatch, "oauth2permissiongrants/{}", updateConsent),
+		on(http.MethodDelete, "oauth2permissiongrants/{}", deleteConsent),
+		on(http.MethodGet, "serviceprincipals/{}/approleassignedto", appRolesTo),
+		on(http.MethodPost, "serviceprincipals/{}/approleassignedto", giveAppRole),
+		on(http.MethodDelete, "serviceprincipals/{}/approleassignedto/{}", takeAppRole),
+	}
+	for _, kind := range []string{"users", "groups", "serviceprincipals"} {
+		out = append(out,
+			on(http.MethodGet, kind+"/{}/approleassignments", appRolesOf),
+			on(http.MethodPost, kind+"/{}/approleassignments", giveAppRole),
+			on(http.MethodDelete, kind+"/{}/approleassignments/{}", takeAppRole))
+		if kind != "groups" {
+			out = append(out, on(http.MethodGet, kind+"/{}/oauth2permissiongrants", consentsOf))
+		}
+	}
+	return out
+}
+
+// roleRoutes are those of directory roles, in both forms.
+func roleRoutes(on router) []route {
+	const below = "rolemanagement/directory/"
+	return append([]route{
+		on(http.MethodGet, "directoryroles", listRoles(roleSchema())),
+		on(http.MethodPost, "directoryroles", activateRole),
+		on(http.MethodGet, "directoryroles/{}", getRole(roleSchema())),
+		on(http.MethodPost, "directoryroles/{}/members/$ref", addRoleMember),
+		on(http.MethodDelete, "directoryroles/{}/members/{}/$ref", removeRoleMember),
+		on(http.MethodGet, "directoryroletemplates", listRoles(templateSchema())),
+		on(http.MethodGet, "directoryroletemplates/{}", getRole(templateSchema())),
+		on(http.MethodGet, below+"roledefinitions", listRoles(definitionSchema())),
+		on(http.MethodGet, below+"roledefinitions/{}", getRole(definitionSchema())),
+		on(http.MethodGet, below+"roleassignments", listHoldings),
+		on(http.MethodPost, below+"roleassignments", createHolding),
+		on(http.MethodGet, below+"roleassignments/{}", getHolding),
+		on(http.MethodDelete, below+"roleassignments/{}", deleteHolding),
+	}, related(on, "directoryroles", "members", roleMembers)...)
+}
+
+// deletedRoutes are those of what was deleted and may be restored.
+func deletedRoutes(on router) []route {
+	const items = "directory/deleteditems"
+	out := []route{
+		on(http.MethodGet, items+"/{}", getDeleted),
+		on(http.MethodDelete, items+"/{}", purge),
+		on(http.MethodPost, items+"/{}/restore", restore),
+	}
+	for _, kind := range []directory.Kind{directory.KindUser, directory.KindGroup, directory.KindApplication, directory.KindServicePrincipal} {
+		out = append(out, on(http.MethodGet, items+"/microsoft.graph."+fold(string(kind)), listDeleted(kind)))
+	}
+	return out
+}
+
 // related makes the routes of a collection of directory objects: the whole, cast to one type, and counted.
-func related(on func(string, string, func(*request) error) route, kind, name string, list func(cast objectType, count bool) func(*request) error) []route {
+func related(on router, kind, name string, list func(cast objectType, count bool) func(*request) error) []route {
 	base := kind + "/{}/" + name
 	out := []route{on(http.MethodGet, base, list(anyObject, false)), on(http.MethodGet, base+"/$count", list(anyObject, true))}
-	for _, cast := range []objectType{userObject, groupObject, servicePrincipalObject} {
+	for _, cast := range []objectType{userObject, groupObject, servicePrincipalObject, applicationObject, roleObject} {
 		typed := base + "/microsoft.graph." + fold(string(cast))
 		out = append(out, on(http.MethodGet, typed, list(cast, false)), on(http.MethodGet, typed+"/$count", list(cast, true)))
 	}
@@ -205,7 +299,7 @@ func withoutNamespace(s string) string {
 		return s
 	}
 	switch fold(s[len(namespace):]) {
-	case "user", "group", "serviceprincipal":
+	case "user", "group", "serviceprincipal", "application", "directoryrole":
 		return s // a cast, not an action
 	}
 	return s[len(namespace):]

@@ -16,11 +16,19 @@ import (
 // answers without $select.
 func userSchema() schema[directory.User] {
 	type user = directory.User
+	return schema[user]{
+		entity: "user", set: "users", resource: "User", kind: userObject, area: directory.Users,
+		id: func(u user) ident.ObjectID { return u.ID }, orders: []string{"displayname", "userprincipalname"}, props: userProperties(),
+	}
+}
+
+func userProperties() []property[directory.User] {
+	type user = directory.User
 	text := func(name string, get func(user) string) property[user] {
 		return property[user]{name: name, value: func(u user) any { return textOrNull(get(u)) }, kind: filterText}
 	}
 	extra := func(p property[user]) property[user] { p.extra = true; return p }
-	return schema[user]{entity: "user", set: "users", resource: "User", props: []property[user]{
+	return []property[user]{
 		{name: "businessPhones", value: func(u user) any { return textsOrEmpty(u.BusinessPhones) }},
 		text("displayName", func(u user) string { return u.DisplayName }),
 		text("givenName", func(u user) string { return u.GivenName }),
@@ -33,7 +41,7 @@ func userSchema() schema[directory.User] {
 		text("userPrincipalName", func(u user) string { return u.UserPrincipalName }),
 
 		extra(property[user]{name: "accountEnabled", value: func(u user) any { return u.AccountEnabled }, kind: filterBool}),
-		extra(property[user]{name: "createdDateTime", value: func(u user) any { return instant(u.CreatedAt) }}),
+		extra(property[user]{name: "createdDateTime", value: func(u user) any { return instant(u.CreatedAt) }, kind: filterTime}),
 		extra(property[user]{name: "deletedDateTime", value: null[user]}),
 		extra(text("department", func(u user) string { return u.Department })),
 		extra(text("mailNickname", func(u user) string { return u.MailNickname })),
@@ -47,13 +55,17 @@ func userSchema() schema[directory.User] {
 		extra(text("usageLocation", func(u user) string { return u.UsageLocation })),
 		extra(text("userType", func(u user) string { return u.UserType })),
 		text("id", func(u user) string { return u.ID.String() }),
-	}}
+	}
 }
 
 func (rq *request) users(tx *store.Tx) source[directory.User] {
 	q := rq.names(false, true)
+	place := store.UserCursor
+	if q.ByUPN {
+		place = store.UPNCursor
+	}
 	s := source[directory.User]{
-		place: store.UserCursor,
+		place: place,
 		all:   func() (int64, error) { return tx.CountUsers(rq.caller.Tenant) },
 		read: func(after store.NameCursor, limit int) ([]directory.User, error) {
 			q.After, q.Limit = after, limit
@@ -84,22 +96,7 @@ func (rq *request) user(tx *store.Tx, key string) (directory.User, error) {
 	return u, err
 }
 
-func getUser(rq *request) error {
-	s := userSchema()
-	if err := s.checkSelect(rq.query.selected); err != nil {
-		return err
-	}
-	var u directory.User
-	err := rq.read(func(tx *store.Tx, a directory.Actor) error {
-		var err error
-		u, err = rq.readableUser(tx, a)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return rq.entity(http.StatusOK, s.set, s.render(u, rq.query.selected, false))
-}
+func getUser(rq *request) error { return getEntity(rq, userSchema(), rq.readableUser) }
 
 // readableUser finds the user that the path names, for an actor who may read it. Who may not learns nothing of what is there.
 func (rq *request) readableUser(tx *store.Tx, a directory.Actor) (directory.User, error) {
@@ -439,7 +436,7 @@ func deleteUser(rq *request) error {
 		if err != nil {
 			return err
 		}
-		if err := rq.keepAdministrator(tx, func() error { return tx.DeleteUser(u.ID) }); err != nil {
+		if err := rq.keepAdministrator(tx, func() error { return rq.softDeleteUser(tx, u) }); err != nil {
 			return err
 		}
 		return rq.audit(tx, audit.UserDeleted, u.ID, map[string]string{"userPrincipalName": u.UserPrincipalName})
@@ -477,16 +474,4 @@ func revokeSignInSessions(rq *request) error {
 		return err
 	}
 	return rq.action("Edm.Boolean", true)
-}
-
-// ownedObjects answers the objects a user owns. Ownership is not kept, so there are none.
-func ownedObjects(rq *request) error {
-	err := rq.read(func(tx *store.Tx, a directory.Actor) error {
-		_, err := rq.readableUser(tx, a)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return rq.collection(collection{set: "directoryObjects"})
 }

@@ -224,6 +224,7 @@ func TestWhoMay(t *testing.T) {
 		{"delete a role group", "DELETE", "/v1.0/groups/{chiefs}", ""},
 	}
 	members := "read users, read a user, read a group, read members, read memberships, read the organization, "
+	const groupWork = "create a group, update a group, add a member, remove a member, delete a group"
 	b := newBench(t)
 	b.user("target", "Target")
 	b.user("users2", "Other", directory.UserAdministrator())
@@ -240,15 +241,15 @@ func TestWhoMay(t *testing.T) {
 	b.grant(oid("chiefs"), directory.UserAdministrator())
 	b.commits.closed = true // what is allowed gets as far as the commit, and no further
 	for _, tc := range []struct{ as, may string }{
-		{"stranger", ""},
-		{"alice", members + "read me"},
+		{"stranger", "create a group"}, // in its own tenant
+		{"alice", members + "read me, create a group"},
 		{"app", ""},
 		{"reader", members},
 		{"visitor", "read me"},
-		{"users", members + "read me, create a user, update a user, delete a user"},
-		{"groups", members + "read me, create a group, update a group, add a member, remove a member, delete a group"},
+		{"users", members + "read me, create a user, update a user, delete a user, " + groupWork},
+		{"groups", members + "read me, " + groupWork},
 		// chief is a User Administrator by a group, and may change itself
-		{"chief", members + "read me, create a user, update a user, delete a user, update a member of a role group"},
+		{"chief", members + "read me, create a user, update a user, delete a user, update a member of a role group, " + groupWork},
 		{"admin", members + "read me, create a user, update a user, delete a user, update an administrator, reset an administrator, " +
 			"update a member of a role group, delete an administrator, create a group, create a role group, update a group, add a member, " +
 			"add a member to a role group, remove a member, delete a group, delete a role group"},

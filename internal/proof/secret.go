@@ -14,10 +14,13 @@ import (
 
 // ClientSecret is a password credential of an application (passwordCredential). The secret itself is shown once.
 type ClientSecret struct {
-	ID          ident.CredentialID `json:"id"` // keyId
-	AppID       ident.ClientID     `json:"appId"`
-	DisplayName string             `json:"displayName,omitempty"`
-	Hint        string             `json:"hint"` // its first three characters
+	ID ident.CredentialID `json:"id"` // keyId
+	// Owner is the object that has it: the application, or a service principal, whose secrets count in its own tenant
+	// only. Zero is the application.
+	Owner       ident.ObjectID `json:"owner,omitzero"`
+	AppID       ident.ClientID `json:"appId"`
+	DisplayName string         `json:"displayName,omitempty"`
+	Hint        string         `json:"hint"` // its first three characters
 	// Hash is the hex SHA-256 of the secret: it is random, so a slow hash would add nothing.
 	Hash    string    `json:"hash"`
 	StartAt time.Time `json:"startAt"`

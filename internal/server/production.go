@@ -253,5 +253,11 @@ func (n noClusters) Ensure(context.Context, cluster.Desired) error { return n.re
 // WaitReady refuses.
 func (n noClusters) WaitReady(context.Context, ident.ClusterID) error { return n.refuse() }
 
+// Drain refuses.
+func (n noClusters) Drain(context.Context, cluster.Desired) error { return n.refuse() }
+
+// Stop does nothing: nothing runs here.
+func (noClusters) Stop(context.Context, ident.ClusterID) error { return nil }
+
 // Delete does nothing: there is nothing here.
 func (noClusters) Delete(context.Context, ident.ClusterID) error { return nil }

@@ -8,6 +8,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/upkeep"
@@ -19,8 +20,12 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	defer func() { err = errors.Join(err, s.close()) }()
 	mirrors := &mirror.Set{Log: s.log.With("room", "mirror"), Now: s.cfg.Now}
 	defer mirrors.Close()
-	driver := s.clusters(mirrors)
-	all, runner, aks, err := s.build(driver, mirrors, ctx.Done())
+	hook, err := s.hook(mirrors)
+	if err != nil {
+		return err
+	}
+	driver := s.clusters(mirrors, hook)
+	all, runner, always, aks, err := s.build(driver, mirrors, hook, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -52,7 +57,9 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		answering = func(context.Context) context.Context { return longer }
 		tasks = append(tasks, func(ctx context.Context) error { return s.drain(ctx, stop) })
 	}
-	tasks = append(tasks, func(ctx context.Context) error { return s.db.Watch(answering(ctx)) })
+	for _, t := range append(always, s.db.Watch) {
+		tasks = append(tasks, func(ctx context.Context) error { return t(answering(ctx)) })
+	}
 	for i, l := range all {
 		tasks = append(tasks, func(ctx context.Context) error { return serve(answering(ctx), l, bound[i], s.log) })
 	}
@@ -60,27 +67,27 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	return runTasks(ctx, tasks...)
 }
 
-// build makes the faces and their listeners, and the task that does long-running operations.
-func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-chan struct{}) ([]listener, task, *containerservice.Handler, error) {
+// build makes the faces and their listeners, the task that does long-running operations, and those that the faces leave
+// behind their answers.
+func (s *Server) build(
+	driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{},
+) (_ []listener, runner task, always []task, _ *containerservice.Handler, err error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
-	armAPI, runner, aks, err := s.armFace(s.catalog, driver, mirrors)
+	armAPI, operations, aks, err := s.armFace(s.catalog, driver, mirrors)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
-	gate, err := s.gateFace(mirrors, stop)
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	gate := s.gateFace(hook, stop)
 	clients, err := s.hookClients()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	open := tlsConfig(s.serving.get, nil)
 	all := []listener{
@@ -92,7 +99,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-
 	if s.cfg.Serve != nil {
 		all, err = s.forProduction(all)
 	}
-	return all, runner.Run, aks, err
+	return all, operations.Run, []task{armAPI.KeepActivity}, aks, err
 }
 
 // lead runs tasks that one process at a time may do: on a database that others share, while this process leads them.

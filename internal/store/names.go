@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
@@ -12,11 +13,17 @@ import (
 // NameQuery selects directory objects of a tenant. Set fields must all hold; comparisons ignore case.
 type NameQuery struct {
 	Tenant ident.TenantID
-	// DisplayName and MailNickname must be equal; DisplayPrefix must start the display name; UPN is for users.
+	// DisplayName and MailNickname must be equal; DisplayPrefix must start the display name, each of DisplayParts be in
+	// it; UPN and UPNPrefix are for users.
 	DisplayName   string
 	DisplayPrefix string
+	DisplayParts  []string
 	MailNickname  string
 	UPN           string
+	UPNPrefix     string
+	// ByUPN orders users by their user principal name: cursors are then those of UPNCursor. Descending turns the order round.
+	ByUPN      bool
+	Descending bool
 	// After is the cursor of the last object of the page before; Limit is the page's size, at least 1.
 	After NameCursor
 	Limit int
@@ -25,6 +32,16 @@ type NameQuery struct {
 // UserCursor is the place right after a user.
 func UserCursor(u directory.User) NameCursor {
 	return NameCursor{Key: directory.Fold(u.DisplayName), ID: u.ID.String()}
+}
+
+// UPNCursor is the place right after a user in a list ordered by user principal name.
+func UPNCursor(u directory.User) NameCursor {
+	return NameCursor{Key: directory.Fold(u.UserPrincipalName), ID: u.ID.String()}
+}
+
+// ApplicationCursor is the place right after an application.
+func ApplicationCursor(a directory.Application) NameCursor {
+	return NameCursor{Key: directory.Fold(a.DisplayName), ID: a.ID.String()}
 }
 
 // GroupCursor is the place right after a group.
@@ -43,70 +60,106 @@ type NameCursor struct {
 	ID  string
 }
 
-// page returns the WHERE conditions and arguments of a query; args start at $1.
-func (q NameQuery) page(hasUPN, hasNickname bool) (where string, args []any, err error) {
-	arg := func(v any) string {
-		args = append(args, v)
-		return "$" + itoa(len(args))
-	}
-	where = "tenant = " + arg(q.Tenant)
-	if q.DisplayName != "" {
-		where += " AND display_key = " + arg(directory.Fold(q.DisplayName))
-	}
-	if q.DisplayPrefix != "" {
-		p := directory.Fold(q.DisplayPrefix)
-		where += " AND display_key >= " + arg(p)
-		if end, ok := after(p); ok {
-			where += " AND display_key < " + arg(end)
-		}
-	}
-	if q.MailNickname != "" {
-		if !hasNickname {
-			return "", nil, fault.New(fault.Invalid, "", "Only groups can be listed by mail nickname.")
-		}
-		where += " AND nickname_key = " + arg(directory.Fold(q.MailNickname))
-	}
-	if q.UPN != "" {
-		if !hasUPN {
-			return "", nil, fault.New(fault.Invalid, "", "Only users have a user principal name.")
-		}
-		where += " AND upn_key = " + arg(directory.Fold(q.UPN))
-	}
-	if q.After != (NameCursor{}) {
-		where += " AND (display_key, id) > (" + arg(q.After.Key) + ", " + arg(q.After.ID) + ")"
-	}
-	if q.Limit <= 0 {
-		return "", nil, fault.Wrap(errors.New("a page has no size"), "store: list")
-	}
-	where += " ORDER BY display_key, id LIMIT " + arg(q.Limit)
-	return where, args, nil
+// columns says which of the columns a table has that not all have.
+type columns struct{ upn, nickname bool }
+
+// selection is the end of a query under construction, and its arguments from $1.
+type selection struct {
+	where string
+	order string
+	limit int
+	args  []any
 }
 
-// Users returns a page of users ordered by display name.
-func (tx *Tx) Users(q NameQuery) ([]directory.User, error) {
-	where, args, err := q.page(true, false)
+func (b *selection) arg(v any) string {
+	b.args = append(b.args, v)
+	return "$" + itoa(len(b.args))
+}
+
+func (b *selection) text() string { return b.where + b.order + " LIMIT " + b.arg(b.limit) }
+
+// prefix asks that a column begins with a text.
+func (b *selection) prefix(column, text string) {
+	p := directory.Fold(text)
+	b.where += " AND " + column + " >= " + b.arg(p)
+	if end, ok := after(p); ok {
+		b.where += " AND " + column + " < " + b.arg(end)
+	}
+}
+
+func (q NameQuery) page(has columns) (*selection, error) {
+	if q.Limit <= 0 {
+		return nil, fault.Wrap(errors.New("a page has no size"), "store: list")
+	}
+	if q.MailNickname != "" && !has.nickname {
+		return nil, fault.New(fault.Invalid, "", "Only groups can be listed by mail nickname.")
+	}
+	if (q.UPN != "" || q.UPNPrefix != "" || q.ByUPN) && !has.upn {
+		return nil, fault.New(fault.Invalid, "", "Only users have a user principal name.")
+	}
+	b := &selection{limit: q.Limit}
+	b.where = "tenant = " + b.arg(q.Tenant)
+	if q.DisplayName != "" {
+		b.where += " AND display_key = " + b.arg(directory.Fold(q.DisplayName))
+	}
+	if q.DisplayPrefix != "" {
+		b.prefix("display_key", q.DisplayPrefix)
+	}
+	for _, part := range q.DisplayParts {
+		b.where += " AND display_key LIKE " + b.arg("%"+likeEscaper().Replace(directory.Fold(part))+"%") + " ESCAPE '!'"
+	}
+	if q.MailNickname != "" {
+		b.where += " AND nickname_key = " + b.arg(directory.Fold(q.MailNickname))
+	}
+	if q.UPN != "" {
+		b.where += " AND upn_key = " + b.arg(directory.Fold(q.UPN))
+	}
+	if q.UPNPrefix != "" {
+		b.prefix("upn_key", q.UPNPrefix)
+	}
+	key, comparison, direction := "display_key", ">", ""
+	if q.ByUPN {
+		key = "upn_key"
+	}
+	if q.Descending {
+		comparison, direction = "<", " DESC"
+	}
+	if q.After != (NameCursor{}) {
+		b.where += " AND (" + key + ", id) " + comparison + " (" + b.arg(q.After.Key) + ", " + b.arg(q.After.ID) + ")"
+	}
+	b.order = " ORDER BY " + key + direction + ", id" + direction
+	return b, nil
+}
+
+func likeEscaper() *strings.Replacer { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_") }
+
+// named reads a page of a table.
+func named[T any](tx *Tx, what, table string, has columns, q NameQuery) ([]T, error) {
+	b, err := q.page(has)
 	if err != nil {
 		return nil, err
 	}
-	return all[directory.User](tx, "user", `SELECT doc FROM users WHERE `+where, args...)
+	return all[T](tx, what, `SELECT doc FROM `+table+` WHERE `+b.text(), b.args...)
+}
+
+// Users returns a page of users ordered by display name, or by user principal name.
+func (tx *Tx) Users(q NameQuery) ([]directory.User, error) {
+	return named[directory.User](tx, "user", "users", columns{upn: true}, q)
 }
 
 // Groups returns a page of groups ordered by display name.
 func (tx *Tx) Groups(q NameQuery) ([]directory.Group, error) {
-	where, args, err := q.page(false, true)
-	if err != nil {
-		return nil, err
-	}
-	return all[directory.Group](tx, "group", `SELECT doc FROM user_groups WHERE `+where, args...)
+	return named[directory.Group](tx, "group", "user_groups", columns{nickname: true}, q)
+}
+
+// Applications returns a page of applications ordered by display name.
+func (tx *Tx) Applications(q NameQuery) ([]directory.Application, error) {
+	return named[directory.Application](tx, "application", "applications", columns{}, q)
 }
 
 // ServicePrincipals returns a page of service principals ordered by display name.
 func (tx *Tx) ServicePrincipals(q NameQuery) ([]directory.ServicePrincipal, error) {
-	where, args, err := q.page(false, false)
-	if err != nil {
-		return nil, err
-	}
-	return all[directory.ServicePrincipal](tx, "service principal", `SELECT doc FROM service_principals WHERE `+where, args...)
+	return named[directory.ServicePrincipal](tx, "service principal", "service_principals", columns{}, q)
 }
 
 // CountUsers returns the number of users of a tenant.
@@ -117,6 +170,11 @@ func (tx *Tx) CountUsers(tenant ident.TenantID) (int64, error) {
 // CountGroups returns the number of groups of a tenant.
 func (tx *Tx) CountGroups(tenant ident.TenantID) (int64, error) {
 	return tx.count("group", `SELECT count(*) FROM user_groups WHERE tenant = $1`, tenant)
+}
+
+// CountApplications returns the number of applications of a tenant.
+func (tx *Tx) CountApplications(tenant ident.TenantID) (int64, error) {
+	return tx.count("application", `SELECT count(*) FROM applications WHERE tenant = $1`, tenant)
 }
 
 // CountServicePrincipals returns the number of service principals of a tenant.

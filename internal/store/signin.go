@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -30,22 +31,6 @@ func (tx *Tx) Password(user ident.ObjectID) (string, error) {
 		return "", notFound("password", user.String())
 	}
 	return texts[0], nil
-}
-
-// PutClientSecret makes or replaces a client secret's record.
-func (tx *Tx) PutClientSecret(s proof.ClientSecret) error {
-	return tx.put(feed.Private, "", s,
-		`INSERT INTO client_secrets (doc, id, app_id) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, app_id = excluded.app_id`, s.ID, s.AppID)
-}
-
-// DeleteClientSecret removes a client secret.
-func (tx *Tx) DeleteClientSecret(id ident.CredentialID) error {
-	return tx.remove(feed.Private, id.String(), `DELETE FROM client_secrets WHERE id = $1`, id)
-}
-
-// ClientSecrets returns the secrets of an application.
-func (tx *Tx) ClientSecrets(app ident.ClientID) ([]proof.ClientSecret, error) {
-	return all[proof.ClientSecret](tx, "client secret", `SELECT doc FROM client_secrets WHERE app_id = $1 ORDER BY id`, app)
 }
 
 // PutAttempts keeps the wrong passwords in a row of an account; account is a hash of tenant and name.
@@ -143,7 +128,8 @@ func (tx *Tx) DeleteDeviceCode(hash string) error {
 	return tx.remove(feed.Private, "", `DELETE FROM device_codes WHERE code = $1`, hash)
 }
 
-// DeleteExpired removes sessions, refresh tokens, device codes and certificate records that ended before a time, and
+// DeleteExpired removes sessions, refresh tokens, device codes and certificate records that ended before a time, what was
+// deleted so long before that it cannot be restored, and
 // returns how many rows went. Sessions are kept for a day longer, so that a late token meets a clear answer.
 func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 	var total int64
@@ -160,6 +146,10 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 	}
 	n, err := tx.exec(`DELETE FROM sign_in_attempts WHERE last < $1`, stamp(before.Add(-proof.ForgetAfter)))
 	if err != nil {
+		return total, err
+	}
+	total += n
+	if n, err = tx.purgeDeleted(before.Add(-directory.RestorableFor)); err != nil {
 		return total, err
 	}
 	total += n

@@ -10,6 +10,10 @@
 // so that whoever follows (the world, the gates) has seen a write before its caller is answered. Several processes may
 // write to one PostgreSQL: revisions are given out under a lock in the database, and each process follows what the others
 // wrote. The store knows no HTTP, no tokens in clear, and not who is asking.
+//
+// Tables by file: directory.go (tenants, people, groups, roles), applications.go (applications and service principals),
+// credentials.go (what these prove themselves with: client secrets, certificates, federated credentials, by appId and by
+// owner), grants.go (consent, app roles, owners), signin.go (passwords, sessions, codes, keys), resources.go (ARM).
 package store
 
 import (

@@ -240,7 +240,9 @@ func secretsInFeed(t *testing.T, s *suite) {
 		live := aSession("s", "u")
 		return firstError(
 			tx.PutUser(b.aUser("u")), tx.PutPassword(oid("u"), mark), tx.PutCluster(b.cluster("c")), tx.PutClusterSecrets(b.cluster("c").ID, []byte(mark)),
-			tx.PutClientSecret(proof.ClientSecret{ID: ident.New[ident.CredentialID](), AppID: directory.AzureCLI(), Hash: mark}), tx.PutSession(live),
+			tx.PutClientSecret(proof.ClientSecret{ID: ident.New[ident.CredentialID](), AppID: directory.AzureCLI(), Hash: mark}),
+			tx.PutClientKey(proof.ClientKey{ID: credID("k"), Owner: oid("app"), AppID: clientID("a"), DisplayName: mark}),
+			tx.PutFederatedCredential(proof.FederatedCredential{ID: oid("f"), Owner: oid("app"), AppID: clientID("a"), Subject: mark}), tx.PutSession(live),
 			tx.PutRefreshToken(session.RefreshToken{Hash: mark, Session: live.ID}), tx.PutDeviceCode(session.DeviceCode{Hash: mark, UserCode: mark}),
 			tx.PutSigningKey(signingKey(), []byte(mark)), tx.Audit(audit.Record{ActorName: mark}), tx.SetSetting("n", mark), tx.PutAttempts(mark, proof.Attempts{Last: zoned()}),
 		)

@@ -21,12 +21,12 @@ func directoryCases() []methodCase {
 		{"tenants", "PutTenant Tenant Tenants TenantByDomain", tenants},
 		{"users", "PutUser User UserByUPN DeleteUser", users},
 		{"names compare without case", "PutUser UserByUPN Users", namesWithoutCase},
-		{"lists page by name", "Users Groups ServicePrincipals CountUsers CountGroups CountServicePrincipals", lists},
+		{"lists page by name", "Users Groups Applications ServicePrincipals CountUsers CountGroups CountApplications CountServicePrincipals", lists},
 		{"lists by prefix", "Users", prefixes},
+		{"lists in other orders", "Users", orders},
 		{"groups", "PutGroup Group Groups DeleteGroup", groups},
 		{"members", "AddMember RemoveMember Members MemberOf MembersBelow", members},
 		{"what a deleted principal leaves", "DeleteUser DeleteGroup DeleteServicePrincipal", deletedPrincipals},
-		{"applications", "PutApplication ApplicationByAppID ApplicationByURI", applications},
 		{"service principals", "PutServicePrincipal ServicePrincipal ServicePrincipalByAppID DeleteServicePrincipal", servicePrincipals},
 		{"directory roles", "GrantDirectoryRole RevokeDirectoryRole DirectoryRoles DirectoryRoleHolders", directoryRoles},
 		{"an id that names nothing", "PutUser", zeroID},
@@ -210,7 +210,8 @@ func lists(t *testing.T, b *bench) {
 			foreign := u
 			foreign.Tenant, foreign.ID = other, oid("foreign "+n+strconv.Itoa(i))
 			g.ID = u.ID
-			if err := firstError(tx.PutUser(u), tx.PutUser(foreign), tx.PutGroup(g), tx.PutServicePrincipal(p)); err != nil {
+			app := directory.Application{ID: u.ID, AppID: clientID(strconv.Itoa(i)), Tenant: b.tenant, DisplayName: n}
+			if err := firstError(tx.PutUser(u), tx.PutUser(foreign), tx.PutGroup(g), tx.PutServicePrincipal(p), tx.PutApplication(app)); err != nil {
 				return err
 			}
 		}
@@ -231,6 +232,7 @@ func lists(t *testing.T, b *bench) {
 		got["users"], _ = collect(b, size, (*store.Tx).Users, store.UserCursor, store.NameQuery{})
 		got["groups"], _ = collect(b, size, (*store.Tx).Groups, store.GroupCursor, store.NameQuery{})
 		got["principals"], _ = collect(b, size, (*store.Tx).ServicePrincipals, store.ServicePrincipalCursor, store.NameQuery{})
+		got["applications"], _ = collect(b, size, (*store.Tx).Applications, store.ApplicationCursor, store.NameQuery{})
 		for kind, list := range got {
 			if diff := cmp.Diff(ids, list); diff != "" {
 				t.Errorf("%s in pages of %d: -want +got:\n%s", kind, size, diff)
@@ -239,6 +241,7 @@ func lists(t *testing.T, b *bench) {
 	}
 	has(b, func(tx *store.Tx) (int64, error) { return tx.CountUsers(b.tenant) }, int64(len(names)))
 	has(b, func(tx *store.Tx) (int64, error) { return tx.CountGroups(other) }, 0)
+	has(b, func(tx *store.Tx) (int64, error) { return tx.CountApplications(b.tenant) }, int64(len(names)))
 	has(b, func(tx *store.Tx) (int64, error) { return tx.CountServicePrincipals(b.tenant) }, int64(len(names)))
 	b.refused(fault.Internal, func(tx *store.Tx) error { _, err := tx.Users(store.NameQuery{Tenant: b.tenant}); return err })
 	b.refused(fault.Invalid, func(tx *store.Tx) error {
@@ -281,6 +284,65 @@ func prefixes(t *testing.T, b *bench) {
 			t.Errorf("%q: -want +got:\n%s", prefix, diff)
 		}
 	}
+}
+
+// orders holds that each order is that of the keys, and that a page goes on where the one before ended.
+func orders(t *testing.T, b *bench) {
+	names := []string{"b", "A", "ä", "same", "SAME", "50%", "5_0", "!x", "Turkish İ", "dotless ı", "e\u0301"}
+	b.update(func(tx *store.Tx) error {
+		for i, n := range names {
+			u := b.aUser(string(rune('z'-i)) + "-person")
+			u.DisplayName = n
+			if err := tx.PutUser(u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	walk := func(q store.NameQuery, place func(directory.User) store.NameCursor) (out []string) {
+		q.Tenant, q.Limit = b.tenant, 3
+		for {
+			var page []directory.User
+			b.view(func(tx *store.Tx) (err error) { page, err = tx.Users(q); return err })
+			for _, u := range page {
+				out = append(out, place(u).Key+" "+u.ID.String())
+				q.After = place(u)
+			}
+			if len(page) < q.Limit {
+				return out
+			}
+		}
+	}
+	for _, byUPN := range []bool{false, true} {
+		place := store.UserCursor
+		if byUPN {
+			place = store.UPNCursor
+		}
+		up := walk(store.NameQuery{ByUPN: byUPN}, place)
+		if len(up) != len(names) || !slices.IsSorted(up) {
+			t.Errorf("by UPN %t: %q", byUPN, up)
+		}
+		down := walk(store.NameQuery{ByUPN: byUPN, Descending: true}, place)
+		slices.Reverse(down)
+		if diff := cmp.Diff(up, down); diff != "" {
+			t.Errorf("by UPN %t, turned round: %s", byUPN, diff)
+		}
+	}
+	for part, want := range map[string]int{"a": 3, "SAME": 2, "%": 1, "_": 1, "!": 1, "ä": 1, "İ": 1, "ı": 1, "i": 1, "é": 0, "e": 4, "5_": 1} {
+		if got := walk(store.NameQuery{DisplayParts: []string{part}}, store.UserCursor); len(got) != want {
+			t.Errorf("with %q: %q, want %d", part, got, want)
+		}
+	}
+	if got := walk(store.NameQuery{DisplayParts: []string{"s", "me"}}, store.UserCursor); len(got) != 2 {
+		t.Errorf("with both: %q", got)
+	}
+	if got := walk(store.NameQuery{UPNPrefix: "Y-"}, store.UserCursor); len(got) != 1 {
+		t.Errorf("by the start of the UPN: %q", got)
+	}
+	b.refused(fault.Invalid, func(tx *store.Tx) error {
+		_, err := tx.Groups(store.NameQuery{Tenant: b.tenant, ByUPN: true, Limit: 1})
+		return err
+	})
 }
 
 func groups(t *testing.T, b *bench) {
@@ -406,37 +468,6 @@ func deletedPrincipals(t *testing.T, b *bench) {
 	if rev != head {
 		t.Errorf("revision %d was taken for nothing", rev)
 	}
-}
-
-func applications(t *testing.T, b *bench) {
-	a := directory.Application{
-		ID: oid("app"), AppID: ident.Derive[ident.ClientID]("storetest", "app"), Tenant: b.tenant, DisplayName: "App",
-		IdentifierURIs: []string{"api://App", "api://APP", "https://app.test"}, RedirectURIs: []string{"http://localhost"}, Public: true, CreatedAt: zoned(),
-	}
-	changed := a
-	changed.IdentifierURIs, changed.AppID = []string{"api://changed"}, ident.Derive[ident.ClientID]("storetest", "changed")
-	byURI := func(uri string) func(*store.Tx) (directory.Application, error) {
-		return func(tx *store.Tx) (directory.Application, error) { return tx.ApplicationByURI(b.tenant, uri) }
-	}
-	byID := func(id ident.ClientID) func(*store.Tx) (directory.Application, error) {
-		return func(tx *store.Tx) (directory.Application, error) { return tx.ApplicationByAppID(id) }
-	}
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(a) })
-	has(b, byID(a.AppID), a)
-	has(b, byURI("API://app"), a)
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(changed) })
-	lacks(b, byID(a.AppID))
-	lacks(b, byURI("api://app"))
-	has(b, byID(changed.AppID), changed)
-	has(b, byURI("api://changed"), changed)
-	other := a
-	other.ID = oid("second")
-	other.IdentifierURIs = []string{"api://new", "api://CHANGED"}
-	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutApplication(other) })
-	other.IdentifierURIs, other.AppID = nil, changed.AppID
-	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutApplication(other) })
-	other.AppID, other.IdentifierURIs, other.Tenant = a.AppID, changed.IdentifierURIs, b.other()
-	b.update(func(tx *store.Tx) error { return tx.PutApplication(other) }) // the URI is another tenant's
 }
 
 func servicePrincipals(t *testing.T, b *bench) {

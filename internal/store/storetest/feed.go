@@ -9,10 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/pki"
+	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
@@ -153,6 +155,8 @@ func snapshot(t *testing.T, s *suite) {
 	b := s.bench(t, store.Options{})
 	app := applicationOf(b)
 	role := roleOf(b)
+	consent := directory.PermissionGrant{ID: grantID("c"), Tenant: b.tenant, Client: oid("p"), Resource: oid("r")}
+	held := directory.AppRoleAssignment{ID: grantID("h"), Tenant: b.tenant, Principal: oid("u"), Resource: oid("r"), CreatedAt: zoned()}
 	op := resource.Operation{ID: ident.Derive[ident.OperationID]("storetest", "o"), Status: resource.InProgress}
 	ended := resource.Operation{ID: ident.New[ident.OperationID](), Status: resource.Failed}
 	b.update(func(tx *store.Tx) error {
@@ -162,7 +166,8 @@ func snapshot(t *testing.T, s *suite) {
 			tx.PutResourceGroup(resource.Group{Subscription: subscriptionID("s"), Name: "RG"}), tx.PutRoleDefinition(role),
 			tx.PutAssignment(b.assignment("a", "/", "u")), tx.PutCluster(b.cluster("c")), tx.PutCertificate(pki.Issued{Fingerprint: "f", Cluster: b.cluster("c").ID}),
 			tx.PutSession(aSession("s", "u")), tx.PutOperation(op), tx.PutOperation(ended), tx.PutSigningKey(signingKey(), []byte("x")), tx.PutPassword(oid("u"), "h"),
-			tx.DeleteUser(oid("gone")),
+			tx.DeleteUser(oid("gone")), tx.PutPermissionGrant(consent), tx.PutAppRoleAssignment(held),
+			tx.PutClientKey(proof.ClientKey{ID: credID("k"), Owner: oid("p"), AppID: clientID("a")}), tx.AddOwner(oid("g"), oid("u")),
 		)
 	})
 	snap, err := b.db.Snapshot(t.Context())
@@ -171,7 +176,7 @@ func snapshot(t *testing.T, s *suite) {
 	}
 	want := []string{
 		"put tenant " + b.tenant.String(), "put user " + oid("u").String(), "put group " + oid("g").String(), "put servicePrincipal " + oid("p").String(),
-		"put application " + app.ID.String(), "put member " + oid("g").String() + "/" + oid("u").String(),
+		"put application " + app.ID.String(), "put permissionGrant " + consent.ID.String(), "put appRoleAssignment " + held.ID.String(), "put member " + oid("g").String() + "/" + oid("u").String(),
 		"put directoryRole " + globalAdministrator().String() + "/" + oid("u").String(), "put subscription " + subscriptionID("s").String(),
 		"put resourceGroup /subscriptions/" + subscriptionID("s").String() + "/resourcegroups/rg", "put roleDefinition " + role.ID.String(),
 		"put roleAssignment " + b.assignment("a", "/", "u").ID.String(), "put cluster " + b.cluster("c").ID.String(), "put certificate f",

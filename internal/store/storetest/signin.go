@@ -20,7 +20,6 @@ import (
 func signInCases() []methodCase {
 	return []methodCase{
 		{"passwords", "PutPassword Password", passwords},
-		{"client secrets", "PutClientSecret ClientSecrets DeleteClientSecret", clientSecrets},
 		{"sign-in attempts", "PutAttempts Attempts DeleteAttempts", attempts},
 		{"signing keys", "PutSigningKey SigningKeys SealedSigningKey DeleteSigningKey", signingKeys},
 		{"sessions", "PutSession Session Sessions", sessions},
@@ -35,29 +34,6 @@ func signInCases() []methodCase {
 func passwords(t *testing.T, b *bench) {
 	life(b, "first", "second", func(tx *store.Tx, h string) error { return tx.PutPassword(oid("u"), h) },
 		func(tx *store.Tx) (string, error) { return tx.Password(oid("u")) }, nil)
-}
-
-func clientSecrets(t *testing.T, b *bench) {
-	app, other := ident.Derive[ident.ClientID]("storetest", "a"), ident.Derive[ident.ClientID]("storetest", "b")
-	secret := func(name string, app ident.ClientID) proof.ClientSecret {
-		return proof.ClientSecret{ID: ident.Derive[ident.CredentialID]("storetest", name), AppID: app, DisplayName: name, Hash: "hash", EndAt: zoned()}
-	}
-	s := secret("s", app)
-	list := func(app ident.ClientID) func(*store.Tx) ([]proof.ClientSecret, error) {
-		return func(tx *store.Tx) ([]proof.ClientSecret, error) { return tx.ClientSecrets(app) }
-	}
-	has(b, list(app), nil)
-	b.update(func(tx *store.Tx) error {
-		return firstError(tx.PutClientSecret(s), tx.PutClientSecret(secret("o", other)))
-	})
-	has(b, list(app), []proof.ClientSecret{s})
-	s.DisplayName = "changed"
-	b.update(func(tx *store.Tx) error { return tx.PutClientSecret(s) })
-	has(b, list(app), []proof.ClientSecret{s})
-	b.update(func(tx *store.Tx) error { return tx.DeleteClientSecret(s.ID) })
-	has(b, list(app), nil)
-	b.refused(fault.NotFound, func(tx *store.Tx) error { return tx.DeleteClientSecret(s.ID) })
-	has(b, list(other), []proof.ClientSecret{secret("o", other)})
 }
 
 func attempts(t *testing.T, b *bench) {
