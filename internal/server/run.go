@@ -25,7 +25,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		return err
 	}
 	driver := s.clusters(mirrors, hook)
-	all, runner, always, aks, err := s.build(driver, mirrors, hook, ctx.Done())
+	all, behind, aks, err := s.build(driver, mirrors, hook, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		recoveries{db: s.db, dir: s.cfg.Data, log: s.log, now: s.cfg.Now}.run,
 		s.renew,
 		s.lead(
-			runner,
+			behind.led,
 			upkeep.Sweep{DB: s.db, Now: s.cfg.Now, Log: s.log.With("room", "upkeep")}.Run,
 			func(ctx context.Context) error { return s.keepClusters(ctx, aks, driver) },
 		),
@@ -57,7 +57,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		answering = func(context.Context) context.Context { return longer }
 		tasks = append(tasks, func(ctx context.Context) error { return s.drain(ctx, stop) })
 	}
-	for _, t := range append(always, s.db.Watch) {
+	for _, t := range []task{behind.everywhere, s.db.Watch} {
 		tasks = append(tasks, func(ctx context.Context) error { return t(answering(ctx)) })
 	}
 	for i, l := range all {
@@ -67,27 +67,27 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	return runTasks(ctx, tasks...)
 }
 
-// build makes the faces and their listeners, the task that does long-running operations, and those that the faces leave
-// behind their answers.
-func (s *Server) build(
-	driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{},
-) (_ []listener, runner task, always []task, _ *containerservice.Handler, err error) {
+// work is what the faces leave behind their answers: what one process does for all, and what each does for itself.
+type work struct{ led, everywhere task }
+
+// build makes the faces and their listeners, and the work that they leave behind.
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{}) ([]listener, work, *containerservice.Handler, error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	armAPI, operations, aks, err := s.armFace(s.catalog, driver, mirrors)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	gate := s.gateFace(hook, stop)
 	clients, err := s.hookClients()
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	open := tlsConfig(s.serving.get, nil)
 	all := []listener{
@@ -99,7 +99,7 @@ func (s *Server) build(
 	if s.cfg.Serve != nil {
 		all, err = s.forProduction(all)
 	}
-	return all, operations.Run, []task{armAPI.KeepActivity}, aks, err
+	return all, work{operations.Run, armAPI.KeepActivity}, aks, err
 }
 
 // lead runs tasks that one process at a time may do: on a database that others share, while this process leads them.
