@@ -140,6 +140,7 @@ graph: {url: %q, listen: %q}
 gate: {url: %q, listen: %q}
 health: %q
 log: {format: json}
+shutdownDelay: 1s
 `, n, f.Login, free[0], f.ARM, free[1], f.Graph, free[2], f.gate, free[3], free[4]))
 	f.t.Cleanup(func() {
 		r.Stop()
@@ -150,7 +151,17 @@ log: {format: json}
 	return r
 }
 
-// balance passes connections on to the replicas in turn; to the next one, if one does not listen.
+// ready asks as a load balancer does.
+func (r *Replica) ready() bool {
+	res, err := http.Get("http://" + r.health + "/readyz") //nolint:noctx // it ends with the process
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// balance passes connections on to the replicas in turn; to the next one, if one is not ready.
 func (f *Fleet) balance(l net.Listener, face int) {
 	for turn := 0; ; turn++ {
 		client, err := l.Accept()
@@ -160,7 +171,11 @@ func (f *Fleet) balance(l net.Listener, face int) {
 		go func() {
 			defer client.Close()
 			for i := range f.Replicas {
-				server, err := net.DialTimeout("tcp", f.Replicas[(turn+i)%len(f.Replicas)].faces[face], time.Second)
+				r := f.Replicas[(turn+i)%len(f.Replicas)]
+				if !r.ready() {
+					continue
+				}
+				server, err := net.DialTimeout("tcp", r.faces[face], time.Second)
 				if err != nil {
 					continue
 				}
