@@ -153,7 +153,7 @@ shutdownDelay: 1s
 
 // ready asks as a load balancer does.
 func (r *Replica) ready() bool {
-	res, err := http.Get("http://" + r.health + "/readyz") //nolint:noctx // it ends with the process
+	res, err := http.Get("http://" + r.health + "/readyz")
 	if err != nil {
 		return false
 	}
