@@ -10,16 +10,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 what=$1
 shift
 case $what in
-all) declared='^func Benchmark[A-Z_0-9]' select=(-bench . -skip Compare) ;;
+all) declared='^func Benchmark([ABD-Z_0-9]|C[^o])' select=(-bench . -skip Compare) ;;
 compare) declared='^func Benchmark[A-Za-z_0-9]*Compare' select=(-bench Compare) ;;
 *) echo "bench: all or compare, not '$what'" >&2 && exit 2 ;;
 esac
 
 found=
-for module in . localkube; do
+for module in . localkube bench; do
 	[ -f "$module/go.mod" ] || continue
 	mapfile -t packages < <(
-		find "$module" -path ./localkube -prune -o -path ./tools -prune -o -name testdata -prune -o -name '.?*' -prune -o \
+		find "$module" -path ./localkube -prune -o -path ./bench -prune -o -path ./tools -prune -o -name testdata -prune -o -name '.?*' -prune -o \
 			-name '*_test.go' -exec grep -lE "$declared" {} + | while read -r file; do dirname "./${file#"$module"/}"; done | sort -u
 	)
 	[ ${#packages[@]} -gt 0 ] || continue

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real clients that the tests run, each at the version pinned here, and links them in bin/clients.
 #
-#   scripts/clients.sh [kubectl|kubelogin|az|az-2.45|browser]...     (none named: all)
+#   scripts/clients.sh [kubectl|kubelogin|helm|az|az-2.45|browser]...     (none named: all)
 #
 # Nothing on the host changes, except that `browser` installs Debian's Chromium where there is none. Each client lives
 # in the cache (see cache_dir) in a folder named for its version. A folder is built aside, run to see its version, and
@@ -10,6 +10,7 @@ set -eEuo pipefail
 
 kubectl_version=v1.37.2
 kubelogin_version=v0.2.21
+helm_version=v3.22.0
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$root/bin/clients
@@ -96,6 +97,20 @@ version_kubelogin() { "$1/kubelogin" --version 2>/dev/null | sed -n 's/^git hash
 kubelogin() {
 	install_once kubelogin "kubelogin-$kubelogin_version-$platform" "$kubelogin_version"
 	link kubelogin "$clients/kubelogin-$kubelogin_version-$platform/kubelogin"
+}
+
+# --- Helm, from its own Go module ----------------------------------------------------------------------------------
+
+build_helm() {
+	local flags="-X helm.sh/helm/v3/internal/version.version=$2 -X helm.sh/helm/v3/internal/version.gitTreeState=archive"
+	GOBIN=$1 go install -trimpath -ldflags "$flags" "helm.sh/helm/v3/cmd/helm@$2"
+}
+
+version_helm() { "$1/helm" version --template '{{.Version}}' 2>/dev/null; }
+
+helm() {
+	install_once helm "helm-$helm_version-$platform" "$helm_version"
+	link helm "$clients/helm-$helm_version-$platform/helm"
 }
 
 # --- az, from two Debian releases ----------------------------------------------------------------------------------
@@ -280,11 +295,11 @@ browser() {
 
 # -------------------------------------------------------------------------------------------------------------------
 
-[ $# -gt 0 ] || set -- az az-2.45 browser kubelogin kubectl
+[ $# -gt 0 ] || set -- az az-2.45 browser kubelogin kubectl helm
 for client in "$@"; do
 	case $client in
-	kubectl | kubelogin | az | browser) "$client" ;;
+	kubectl | kubelogin | helm | az | browser) "$client" ;;
 	az-2.45) az_legacy ;;
-	*) die "no client '$client': kubectl, kubelogin, az, az-2.45, browser" ;;
+	*) die "no client '$client': kubectl, kubelogin, helm, az, az-2.45, browser" ;;
 	esac
 done

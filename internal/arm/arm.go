@@ -35,15 +35,18 @@ type Face struct {
 	Auth  Authenticator
 	// BaseURL is the face's own origin, LoginURL, GraphURL and PortalURL those of the other faces: https, no slash at the end.
 	BaseURL, LoginURL, GraphURL, PortalURL string
+	// Supports tells which api-versions a resource type has; without it, none is known to be too old.
+	Supports func(namespace, kind string) (s Supported, known bool)
 	// CloudName is the name the metadata documents give; empty is "Keyreeve".
 	CloudName string
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	own     sync.Once
-	routes  table
-	serving sync.Once
-	handler http.Handler
+	own      sync.Once
+	routes   table
+	serving  sync.Once
+	handler  http.Handler
+	refusals waiting
 }
 
 // Handle registers a route. It panics on one that is not whole or there twice.
@@ -87,11 +90,18 @@ func (f *Face) serve(w http.ResponseWriter, httpReq *http.Request) error {
 		return methodNotAllowed(httpReq.Method)
 	}
 	req := &Request{HTTP: httpReq, Scope: route.scope(segments), face: f, route: route, segments: segments, query: query, w: w}
-	if !route.Public {
-		if err := f.admit(w, req); err != nil {
-			return err
-		}
+	if route.Public {
+		return handled(route, w, req)
 	}
+	err = f.admit(w, req)
+	if err == nil {
+		err = handled(route, w, req)
+	}
+	f.note(req, err)
+	return err
+}
+
+func handled(route *Route, w http.ResponseWriter, req *Request) error {
 	if err := route.Handle(w, req); err != nil {
 		return &routeError{form: route.Errors, err: err}
 	}
@@ -113,16 +123,23 @@ func (f *Face) admit(w http.ResponseWriter, req *Request) error {
 	if req.APIVersion, err = apiVersion(req); err != nil {
 		return err
 	}
+	if err := f.checkVersion(req); err != nil {
+		return err
+	}
 	if err := f.subscription(w, req); err != nil {
 		return err
 	}
+	req.admitted = true
 	if req.route.Action == Self {
-		return nil // who may not look must not learn which groups there are
+		return f.locked(req) // who may not look must not learn which groups there are
 	}
 	if err := req.Require(req.route.Action, req.Scope); err != nil {
 		return err
 	}
-	return f.resourceGroup(req)
+	if err := f.resourceGroup(req); err != nil {
+		return err
+	}
+	return f.locked(req)
 }
 
 // subscription finds the subscription of the path and holds it against the caller's tenant.

@@ -89,7 +89,7 @@ func TestOrderOfChecks(t *testing.T) {
 		"right to read only":              {"PUT", thing, armtest.Reader, 403, "AuthorizationFailed"},
 		"all good":                        {"GET", thing, armtest.Owner, 200, ""},
 		"all good, HEAD":                  {"HEAD", thing, armtest.Owner, 200, ""},
-		"all good, preview":               {"GET", thing + "?api-version=2031-01-01-preview", armtest.Owner, 200, ""},
+		"all good, preview":               {"GET", thing + "?api-version=2026-01-01-preview", armtest.Owner, 200, ""},
 		"all good, other case, slashes":   {"GET", "/" + strings.ToUpper(sub) + "/resourcegroups/RG1/PROVIDERS/microsoft.containerservice/managedclusters/C1/?API-VERSION=2022-11-01", armtest.Owner, 200, ""},
 		"all good, escaped":               {"GET", strings.Replace(thing, "rg1", "%72g1", 1), armtest.Owner, 200, ""},
 		"a scope longer than the granted": {"GET", strings.Replace(thing, "/c1", "/c10", 1), armtest.App, 403, "AuthorizationFailed"},

@@ -3,6 +3,8 @@ package arm
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -20,6 +22,14 @@ type Contents interface {
 	DeleteAll(ctx context.Context, sub ident.SubscriptionID, group string) error
 }
 
+// Tagged is Contents whose resources carry tags.
+type Tagged interface {
+	// Tags returns a resource as lists show it, with its tags; known is false for one that is not of this room, or not there.
+	Tags(tx *store.Tx, id ident.ResourceID) (res GenericResource, known bool, err error)
+	// SetTags replaces a resource's tags, on behalf of the request's caller, who may.
+	SetTags(tx *store.Tx, r *Request, id ident.ResourceID, tags map[string]string) error
+}
+
 // GenericResource is a resource as lists over all types show it (GET /subscriptions/{id}/resources).
 type GenericResource struct {
 	ID        string            `json:"id"`
@@ -31,4 +41,30 @@ type GenericResource struct {
 	Location  string            `json:"location"`
 	Identity  json.RawMessage   `json:"identity,omitempty"`
 	Tags      map[string]string `json:"tags,omitempty"`
+	// The rest shows in lists that are asked for it ($expand).
+	CreatedTime       *time.Time `json:"createdTime,omitempty"`
+	ChangedTime       *time.Time `json:"changedTime,omitempty"`
+	ProvisioningState string     `json:"provisioningState,omitempty"`
+}
+
+// Expanded returns the resource with those of its expandable members that $expand names.
+func (g GenericResource) Expanded(expand string) GenericResource {
+	named := func(member string) bool {
+		for m := range strings.SplitSeq(expand, ",") {
+			if strings.EqualFold(strings.TrimSpace(m), member) {
+				return true
+			}
+		}
+		return false
+	}
+	if !named("createdTime") {
+		g.CreatedTime = nil
+	}
+	if !named("changedTime") {
+		g.ChangedTime = nil
+	}
+	if !named("provisioningState") {
+		g.ProvisioningState = ""
+	}
+	return g
 }

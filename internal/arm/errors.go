@@ -84,8 +84,8 @@ func methodNotAllowed(method string) error {
 // namespaces are the providers that the face speaks of, in ARM's spelling.
 func namespaces() []string {
 	return []string{
-		"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Features", "Microsoft.ManagedIdentity",
-		"Microsoft.Management", "Microsoft.Network", "Microsoft.Resources",
+		"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Features", "Microsoft.Insights",
+		"Microsoft.ManagedIdentity", "Microsoft.Management", "Microsoft.Network", "Microsoft.Resources",
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 // Clause is one condition of a $filter: Name eq 'Value', or a call Name() or Name('Value').
 type Clause struct {
 	Name string
+	// Op is how ParseRanges says that the name is compared: eq, ge or le. ParseFilter leaves it empty, which is eq.
+	Op string
 	// Call says that it is a call; Arg that the call has a value in its parentheses.
 	Call, Arg bool
 	Value     string
@@ -24,7 +26,11 @@ func (c Clause) String() string {
 	case c.Call:
 		return c.Name + "()"
 	}
-	return c.Name + " eq " + quoted
+	op := c.Op
+	if op == "" {
+		op = "eq"
+	}
+	return c.Name + " " + op + " " + quoted
 }
 
 // Is reports whether the clause is a comparison with, or a call of, a name; letter case does not count.
@@ -37,12 +43,17 @@ const maxFilter = 2048
 
 // ParseFilter reads a $filter: clauses joined by "and" (the part of OData that Resource Manager's lists take). Quotes in a
 // value are doubled. Anything else is an InvalidFilterInQueryString fault.
-func ParseFilter(text string) ([]Clause, error) {
+func ParseFilter(text string) ([]Clause, error) { return parseFilter(text, false) }
+
+// ParseRanges is ParseFilter for lists that also compare with ge and le; values may be without quotes there.
+func ParseRanges(text string) ([]Clause, error) { return parseFilter(text, true) }
+
+func parseFilter(text string, ranges bool) ([]Clause, error) {
 	bad := fault.New(fault.Invalid, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", clip(text))
 	if len(text) > maxFilter {
 		return nil, bad
 	}
-	p := filterParser{rest: text}
+	p := filterParser{rest: text, ranges: ranges}
 	var out []Clause
 	for {
 		c, ok := p.clause()
@@ -69,7 +80,24 @@ func FormatFilter(clauses []Clause) string {
 	return strings.Join(texts, " and ")
 }
 
-type filterParser struct{ rest string }
+type filterParser struct {
+	rest   string
+	ranges bool
+}
+
+// bare reads a value without quotes: up to a blank.
+func (p *filterParser) bare() (string, bool) {
+	i := strings.IndexByte(p.rest, ' ')
+	if i < 0 {
+		i = len(p.rest)
+	}
+	v := p.rest[:i]
+	if v == "" || strings.ContainsAny(v, "'()") {
+		return "", false
+	}
+	p.rest = p.rest[i:]
+	return v, true
+}
 
 // blanks skips blanks and reports whether there were any.
 func (p *filterParser) blanks() bool {
@@ -136,10 +164,19 @@ func (p *filterParser) clause() (Clause, bool) {
 		}
 		return c, ok
 	}
-	if !p.blanks() || !strings.EqualFold(p.word(), "eq") || !p.blanks() {
+	if !p.blanks() {
+		return c, false
+	}
+	op := strings.ToLower(p.word())
+	if op != "eq" && (!p.ranges || op != "ge" && op != "le") || !p.blanks() {
 		return c, false
 	}
 	v, ok := p.quoted()
+	if p.ranges {
+		if c.Op = op; !ok {
+			v, ok = p.bare()
+		}
+	}
 	c.Value = v
 	return c, ok
 }

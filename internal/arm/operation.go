@@ -53,6 +53,10 @@ func (r *Request) StartOperation(tx *store.Tx, n NewOperation) (resource.Operati
 	if !store.IsNotFound(err) {
 		return op, err
 	}
+	op.Origin = resource.Origin{
+		Tenant: r.Caller.Tenant, CallerName: r.Caller.Name, Action: r.action(), Resource: r.Scope, Correlation: r.correlation(),
+	}
+	r.started = &op
 	return op, tx.PutOperation(op)
 }
 

@@ -35,6 +35,11 @@ type Request struct {
 	segments []string
 	query    url.Values
 	w        http.ResponseWriter
+	// started is the long operation that the request began, and noted says that its activity is on record.
+	started *resource.Operation
+	noted   bool
+	// admitted says that the caller is known, and is of the subscription's tenant.
+	admitted bool
 }
 
 // Context returns the request's context.
@@ -150,8 +155,12 @@ func (r *Request) HoldsRole(scope string) bool {
 	return holds(r.Caller.Object) || slices.ContainsFunc(r.face.World.GroupsOf(r.Caller.Object), holds)
 }
 
-// Audit appends a record of what the caller did to the transaction that does it. Detail values are never secrets.
+// Audit appends a record of what the caller did to the transaction that does it, and to the activity log. Detail values are
+// never secrets.
 func (r *Request) Audit(tx *store.Tx, event audit.Event, target string, detail map[string]string) error {
+	if err := r.noteDone(tx); err != nil {
+		return err
+	}
 	return tx.Audit(audit.Record{
 		At: r.Now(), Event: event, Tenant: r.Caller.Tenant, Actor: r.Caller.Object, ActorName: r.Caller.Name,
 		Target: target, Correlation: web.EventOf(r.HTTP).RequestID.String(), Detail: detail,

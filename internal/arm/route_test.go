@@ -236,6 +236,27 @@ func FuzzFilter(f *testing.F) {
 	})
 }
 
+func FuzzRanges(f *testing.F) {
+	for _, s := range []string{
+		"eventTimestamp ge '2025-01-01T00:00:00Z' and eventTimestamp le '2025-01-02T00:00:00Z'", "a ge 1", "a le b and c eq 'd'", "a gt 'b'", "a ge '", "a eq (", "f()",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		clauses, err := ParseRanges(text)
+		if err != nil {
+			if _, plain := ParseFilter(text); plain == nil {
+				t.Fatalf("%q is a filter and no range", text)
+			}
+			return
+		}
+		again, err := ParseRanges(FormatFilter(clauses))
+		if err != nil || !cmp.Equal(clauses, again) {
+			t.Fatalf("%q reads as %v, and back as %v, %v", text, clauses, again, err)
+		}
+	})
+}
+
 func TestFilter(t *testing.T) {
 	for text, want := range map[string][]Clause{
 		"atScope()":                            {{Name: "atScope", Call: true}},

@@ -151,6 +151,9 @@ func (r *Runner) end(ctx context.Context, w Worker, op resource.Operation, cause
 			}
 			return err
 		}
+		if err := noteEnd(tx, r.Now(), op, cause); err != nil {
+			return err
+		}
 		switch {
 		case cause == nil && w.Succeeded != nil:
 			return w.Succeeded(tx, op)

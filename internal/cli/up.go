@@ -32,6 +32,7 @@ func upCommand(d Deps) *cobra.Command {
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	orphan := f.Duration("orphan-timeout", 0, "stop a cluster that no control plane has watched for this long; 0: never")
 	ports := f.String("cluster-ports", "10440-10999", "FIRST-LAST port for the API servers of clusters")
+	webhooks := f.Bool("cluster-webhooks", false, "let clusters ask about access by HTTPS, as attached ones do, and not at a Unix socket")
 	detach := f.Bool("detach-clusters", false, "leave the clusters running when Keyreeve stops")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		dir, err := dataDir(*data)
@@ -65,8 +66,8 @@ func upCommand(d Deps) *cobra.Command {
 		defer stop()
 		cfg := server.Config{
 			Data: datadir.Dir(abs), Listen: *listen, Localkube: program, OrphanTimeout: *orphan, Detach: *detach,
-			ClusterPorts: [2]int{first, last},
-			Log:          log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
+			ClusterPorts: [2]int{first, last}, Webhooks: *webhooks,
+			Log: log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
 		}
 		return runUp(ctx, d, cfg)
 	}

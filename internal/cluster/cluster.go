@@ -7,6 +7,7 @@ package cluster
 
 import (
 	"maps"
+	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
@@ -44,7 +45,7 @@ func Describe(c managedcluster.Cluster, s pki.Secrets) Desired {
 		ServiceCIDR: c.ServiceCIDR, PodCIDR: c.PodCIDR, ServiceIP: c.ServiceIP(), Secrets: s,
 	}
 	for _, p := range c.Pools {
-		for n := range p.Count {
+		for n := range p.Nodes() {
 			d.Nodes = append(d.Nodes, Node{Name: c.NodeName(p.Name, n), Pool: p.Name, VMSize: p.VMSize, Labels: nodeLabels(p), Taints: p.Taints})
 		}
 	}
@@ -61,6 +62,16 @@ func nodeLabels(p managedcluster.Pool) map[string]string {
 	}
 	labels["kubernetes.azure.com/mode"] = mode
 	return labels
+}
+
+// NotDrainedError says that pods did not leave a node in time.
+type NotDrainedError struct {
+	Node string
+	Pods []string // NAMESPACE/NAME
+}
+
+func (e *NotDrainedError) Error() string {
+	return "node " + e.Node + " is not drained: " + strings.Join(e.Pods, ", ")
 }
 
 // Status is how a cluster runs.

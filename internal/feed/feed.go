@@ -23,6 +23,7 @@ const (
 	Application      Kind = "application"      // key ObjectID; directory.Application
 	ServicePrincipal Kind = "servicePrincipal" // key ObjectID; directory.ServicePrincipal
 	Member           Kind = "member"           // key groupID/memberID; no value
+	Memberships      Kind = "memberships"      // key memberID; a list of groupIDs. Of snapshots alone: a Member event for each
 	DirectoryRole    Kind = "directoryRole"    // key roleTemplateID/principalID; no value
 	// PermissionGrant is consent; AppRoleAssignment a permission that an application or a person was given at a resource.
 	PermissionGrant   Kind = "permissionGrant"   // key GrantID; directory.PermissionGrant
@@ -63,4 +64,6 @@ type Change struct {
 	Revision Revision  `json:"revision"`
 	At       time.Time `json:"at"`
 	Events   []Event   `json:"events"`
+	// Partial is true of a part of a snapshot that more parts of the same revision follow: a large store is told in parts.
+	Partial bool `json:"-"`
 }

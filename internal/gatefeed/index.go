@@ -96,13 +96,8 @@ func (a *attribution) all(c feed.Change) (Attributed, error) {
 	a.out = Attributed{Revision: c.Revision, At: c.At, moved: map[any]bool{}}
 	a.gone, a.lost = map[key]struct{}{}, map[string]struct{}{}
 	for _, e := range c.Events {
-		one, err := a.one(e)
-		if err != nil {
+		if err := a.add(e); err != nil {
 			return Attributed{}, fmt.Errorf("gatefeed: change %d, %s %s %q: %w", c.Revision, e.Op, e.Kind, e.Key, err)
-		}
-		if one.reach != nobody {
-			one.event.Kind, one.event.Op, one.event.Key = e.Kind, e.Op, e.Key
-			a.out.events = append(a.out.events, one)
 		}
 	}
 	// What goes is forgotten last: a change may speak of it again, as of the members of a group that goes.
@@ -115,6 +110,29 @@ func (a *attribution) all(c feed.Change) (Attributed, error) {
 		}
 	}
 	return a.out, nil
+}
+
+// add attributes one event. A gate is told of each membership by itself: its groups may be of several tenants.
+func (a *attribution) add(e feed.Event) error {
+	if e.Kind == feed.Memberships {
+		members, err := e.Members()
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			if err := a.add(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	one, err := a.one(e)
+	if err != nil || one.reach == nobody {
+		return err
+	}
+	one.event.Kind, one.event.Op, one.event.Key = e.Kind, e.Op, e.Key
+	a.out.events = append(a.out.events, one)
+	return nil
 }
 
 // Kinds of objects in the index.
@@ -148,6 +166,7 @@ func (a *attribution) one(e feed.Event) (attributed, error) {
 		return a.assignmentEvent(e)
 	case feed.Member:
 		return a.memberEvent(e)
+	case feed.Memberships: // see add
 	case feed.Subscription:
 		return a.subscriptionEvent(e)
 	case feed.ManagementGroup:

@@ -63,7 +63,7 @@ func (h *Hub) begin(ctx context.Context) error {
 	return nil
 }
 
-// see takes a change in; the first is the snapshot.
+// see takes a change in; first the parts of the snapshot.
 func (h *Hub) see(c feed.Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +80,7 @@ func (h *Hub) see(c feed.Change) {
 			h.ring = append([]gatefeed.Attributed(nil), h.ring[len(h.ring)-keep:]...)
 		}
 	}
-	h.loaded, h.head = true, c.Revision
+	h.loaded, h.head = !c.Partial, c.Revision
 	close(h.wake)
 	h.wake = make(chan struct{})
 }

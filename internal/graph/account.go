@@ -63,13 +63,23 @@ func changePassword(rq *request) error {
 
 func policyObject(t directory.Tenant) object {
 	return object{
-		{"id", "authorizationPolicy"}, {"deletedDateTime", nil}, {"displayName", "Authorization Policy"},
+		{"id", "authorizationPolicy"},
+		{"deletedDateTime", nil},
+		{"displayName", "Authorization Policy"},
 		{"description", "Used to manage authorization related settings across the company."},
-		{"allowInvitesFrom", "none"}, {"allowedToSignUpEmailBasedSubscriptions", false}, {"allowedToUseSSPR", false}, {"allowEmailVerifiedUsersToJoinOrganization", false},
-		{"blockMsolPowerShell", true}, {"guestUserRoleId", "2af84b1e-32c8-42b7-82bc-daa82404023b"},
+		{"allowInvitesFrom", "none"},
+		{"allowedToSignUpEmailBasedSubscriptions", false},
+		{"allowedToUseSSPR", false},
+		{"allowEmailVerifiedUsersToJoinOrganization", false},
+		{"blockMsolPowerShell", true},
+		{"guestUserRoleId", "2af84b1e-32c8-42b7-82bc-daa82404023b"},
 		{"defaultUserRolePermissions", object{
-			{"allowedToCreateApps", !t.Members.NoApplications}, {"allowedToCreateSecurityGroups", !t.Members.NoGroups}, {"allowedToCreateTenants", false},
-			{"allowedToReadBitlockerKeysForOwnedDevice", false}, {"allowedToReadOtherUsers", true}, {"permissionGrantPoliciesAssigned", []string{"ManagePermissionGrantsForSelf.microsoft-user-default-low"}},
+			{"allowedToCreateApps", !t.Members.NoApplications},
+			{"allowedToCreateSecurityGroups", !t.Members.NoGroups},
+			{"allowedToCreateTenants", false},
+			{"allowedToReadBitlockerKeysForOwnedDevice", false},
+			{"allowedToReadOtherUsers", true},
+			{"permissionGrantPoliciesAssigned", []string{"ManagePermissionGrantsForSelf.microsoft-user-default-low"}},
 		}},
 	}
 }

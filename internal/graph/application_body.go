@@ -22,8 +22,14 @@ type applicationChange struct {
 func readApplication(b *body, a *directory.Application, created bool) (c applicationChange, err error) {
 	audience := string(a.SignInAudience)
 	c.sent, err = b.fieldsInto([]fieldOf{
-		{"displayName", &a.DisplayName}, {"description", &a.Description}, {"notes", &a.Notes}, {"tags", &a.Tags}, {"signInAudience", &audience},
-		{"identifierUris", &a.IdentifierURIs}, {"isFallbackPublicClient", &a.Public}, {"groupMembershipClaims", &a.GroupClaims},
+		{"displayName", &a.DisplayName},
+		{"description", &a.Description},
+		{"notes", &a.Notes},
+		{"tags", &a.Tags},
+		{"signInAudience", &audience},
+		{"identifierUris", &a.IdentifierURIs},
+		{"isFallbackPublicClient", &a.Public},
+		{"groupMembershipClaims", &a.GroupClaims},
 	})
 	if err != nil {
 		return c, err
@@ -155,9 +161,14 @@ func readAPI(b *body, a *directory.Application) (bool, error) {
 		p := directory.PermissionScope{Enabled: true}
 		kind := string(directory.ScopeUser)
 		_, err := s.fieldsInto([]fieldOf{
-			{"id", &p.ID}, {"value", &p.Value}, {"type", &kind}, {"isEnabled", &p.Enabled},
-			{"adminConsentDisplayName", &p.AdminConsentDisplayName}, {"adminConsentDescription", &p.AdminConsentDescription},
-			{"userConsentDisplayName", &p.UserConsentDisplayName}, {"userConsentDescription", &p.UserConsentDescription},
+			{"id", &p.ID},
+			{"value", &p.Value},
+			{"type", &kind},
+			{"isEnabled", &p.Enabled},
+			{"adminConsentDisplayName", &p.AdminConsentDisplayName},
+			{"adminConsentDescription", &p.AdminConsentDescription},
+			{"userConsentDisplayName", &p.UserConsentDisplayName},
+			{"userConsentDescription", &p.UserConsentDescription},
 		})
 		if err != nil {
 			return true, err

@@ -88,8 +88,11 @@ func applicationParts() []property[application] {
 	return []property[app]{
 		{name: "api", value: func(a app) any {
 			return object{
-				{"acceptMappedClaims", nil}, {"knownClientApplications", idTexts(a.KnownClients)}, {"requestedAccessTokenVersion", versionOrNull(a.TokenVersion)},
-				{"oauth2PermissionScopes", scopeObjects(a.Scopes)}, {"preAuthorizedApplications", preAuthorizedObjects(a.PreAuthorized)},
+				{"acceptMappedClaims", nil},
+				{"knownClientApplications", idTexts(a.KnownClients)},
+				{"requestedAccessTokenVersion", versionOrNull(a.TokenVersion)},
+				{"oauth2PermissionScopes", scopeObjects(a.Scopes)},
+				{"preAuthorizedApplications", preAuthorizedObjects(a.PreAuthorized)},
 			}
 		}},
 		{name: "appRoles", value: func(a app) any { return roleObjects(a.AppRoles) }},
@@ -108,7 +111,9 @@ func applicationParts() []property[application] {
 				settings = append(settings, object{{"uri", u}, {"index", nil}})
 			}
 			return object{
-				{"homePageUrl", textOrNull(a.HomePageURL)}, {"logoutUrl", textOrNull(a.LogoutURL)}, {"redirectUris", textsOrEmpty(a.WebRedirectURIs)},
+				{"homePageUrl", textOrNull(a.HomePageURL)},
+				{"logoutUrl", textOrNull(a.LogoutURL)},
+				{"redirectUris", textsOrEmpty(a.WebRedirectURIs)},
 				{"implicitGrantSettings", object{{"enableAccessTokenIssuance", a.ImplicitAccessToken}, {"enableIdTokenIssuance", a.ImplicitIDToken}}},
 				{"redirectUriSettings", settings},
 			}
@@ -151,9 +156,14 @@ func scopeObjects(scopes []directory.PermissionScope) []object {
 	out := []object{}
 	for _, s := range scopes {
 		out = append(out, object{
-			{"adminConsentDescription", textOrNull(s.AdminConsentDescription)}, {"adminConsentDisplayName", textOrNull(s.AdminConsentDisplayName)},
-			{"id", s.ID}, {"isEnabled", s.Enabled}, {"type", string(s.Type)},
-			{"userConsentDescription", textOrNull(s.UserConsentDescription)}, {"userConsentDisplayName", textOrNull(s.UserConsentDisplayName)}, {"value", textOrNull(s.Value)},
+			{"adminConsentDescription", textOrNull(s.AdminConsentDescription)},
+			{"adminConsentDisplayName", textOrNull(s.AdminConsentDisplayName)},
+			{"id", s.ID},
+			{"isEnabled", s.Enabled},
+			{"type", string(s.Type)},
+			{"userConsentDescription", textOrNull(s.UserConsentDescription)},
+			{"userConsentDisplayName", textOrNull(s.UserConsentDisplayName)},
+			{"value", textOrNull(s.Value)},
 		})
 	}
 	return out
@@ -163,8 +173,13 @@ func roleObjects(roles []directory.AppRole) []object {
 	out := []object{}
 	for _, r := range roles {
 		out = append(out, object{
-			{"allowedMemberTypes", r.AllowedMembers}, {"description", textOrNull(r.Description)}, {"displayName", r.DisplayName},
-			{"id", r.ID}, {"isEnabled", r.Enabled}, {"origin", "Application"}, {"value", textOrNull(r.Value)},
+			{"allowedMemberTypes", r.AllowedMembers},
+			{"description", textOrNull(r.Description)},
+			{"displayName", r.DisplayName},
+			{"id", r.ID},
+			{"isEnabled", r.Enabled},
+			{"origin", "Application"},
+			{"value", textOrNull(r.Value)},
 		})
 	}
 	return out
@@ -290,6 +305,7 @@ func (rq *request) applications(tx *store.Tx) source[application] {
 func listApplications(rq *request) error {
 	return listEntities(rq, applicationSchema(), rq.applications)
 }
+
 func countApplications(rq *request) error {
 	return countEntities(rq, applicationSchema(), rq.applications)
 }

@@ -75,8 +75,11 @@ func (s *step) check() error {
 		return bad("needs a relative URL")
 	}
 	s.URL = "/" + strings.TrimPrefix(s.URL, "/")
-	if first, _, _ := cutSegment(s.URL); strings.HasPrefix(first, "$batch") {
+	if strings.HasPrefix(firstSegment(s.URL), "$batch") {
 		return bad("is a batch itself")
+	}
+	if isNull(s.Body) {
+		s.Body = nil
 	}
 	if len(s.Body) > maxBody {
 		return bad("has a body that is too large")
@@ -133,7 +136,9 @@ func batch(rq *request) error {
 		if i >= 0 {
 			failed[s.ID] = true
 			answers = append(answers, object{
-				{"id", s.ID}, {"status", http.StatusFailedDependency}, {"headers", object{{"Content-Type", "application/json"}}},
+				{"id", s.ID},
+				{"status", http.StatusFailedDependency},
+				{"headers", object{{"Content-Type", "application/json"}}},
 				{"body", object{{"error", object{{"code", "FailedDependency"}, {"message", "A request that this one depends on failed: '" + printable(s.DependsOn[i]) + "'."}}}}},
 			})
 			continue
@@ -153,11 +158,7 @@ func (rq *request) step(s step) *memory {
 		rq.h.writeError(m, rq.r, fault.New(fault.Invalid, "BadRequest", "The request URI is not valid."))
 		return m
 	}
-	body := []byte(s.Body)
-	if isNull(body) {
-		body = nil
-	}
-	r := (&http.Request{Method: s.Method, URL: u, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Host: rq.r.Host, RemoteAddr: rq.r.RemoteAddr}).WithContext(rq.r.Context())
+	r := (&http.Request{Method: s.Method, URL: u, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(s.Body)), Host: rq.r.Host, RemoteAddr: rq.r.RemoteAddr}).WithContext(rq.r.Context())
 	for k, v := range s.Headers {
 		if !strings.EqualFold(k, "Authorization") { // a batch has one caller
 			r.Header.Set(k, v)

@@ -120,11 +120,11 @@ func listConsents(rq *request) error {
 			return nil, err
 		}
 		if text, ok := rq.query.filter.must(opEq, "clientId"); ok {
-			client, err := ident.Parse[ident.ObjectID](text)
-			if err != nil {
-				return inMemory[directory.PermissionGrant](nil, consentID), nil
+			var all []directory.PermissionGrant
+			var err error
+			if client, bad := ident.Parse[ident.ObjectID](text); bad == nil { // nobody has another name
+				all, err = tx.PermissionGrantsOf(client)
 			}
-			all, err := tx.PermissionGrantsOf(client)
 			return inMemory(slices.DeleteFunc(all, func(g directory.PermissionGrant) bool { return g.Tenant != rq.caller.Tenant }), consentID), err
 		}
 		return func(after ident.GrantID, limit int) ([]directory.PermissionGrant, error) {
@@ -185,7 +185,7 @@ func getConsent(rq *request) error {
 }
 
 // mayConsent decides whether the actor may give, change or take a consent.
-func (rq *request) mayConsent(tx *store.Tx, a directory.Actor, g directory.PermissionGrant, admin bool) error {
+func mayConsent(a directory.Actor, g directory.PermissionGrant, admin bool) error {
 	return a.MayConsent(g.Consent == directory.OnePrincipal && g.Principal == a.ID, admin)
 }
 
@@ -244,7 +244,7 @@ func (rq *request) putConsent(tx *store.Tx, a directory.Actor, g directory.Permi
 		return err
 	}
 	missing := err
-	if denied := rq.mayConsent(tx, a, g, rq.scopesFor(resource, g.Scopes())); denied != nil {
+	if denied := mayConsent(a, g, rq.scopesFor(resource, g.Scopes())); denied != nil {
 		return denied
 	}
 	if missing != nil {
@@ -298,7 +298,7 @@ func updateConsent(rq *request) error {
 			}
 			return err
 		}
-		if denied := rq.mayConsent(tx, a, g, false); denied != nil {
+		if denied := mayConsent(a, g, false); denied != nil {
 			return denied
 		}
 		if readErr != nil || !sent {
@@ -322,7 +322,7 @@ func deleteConsent(rq *request) error {
 			}
 			return err
 		}
-		if denied := rq.mayConsent(tx, a, g, false); denied != nil {
+		if denied := mayConsent(a, g, false); denied != nil {
 			return denied
 		}
 		if err := tx.DeletePermissionGrant(g.ID); err != nil {

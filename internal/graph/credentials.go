@@ -29,8 +29,13 @@ const (
 
 func secretObject(s proof.ClientSecret, secret string) object {
 	return object{
-		{"customKeyIdentifier", nil}, {"displayName", textOrNull(s.DisplayName)}, {"endDateTime", instant(s.EndAt)}, {"hint", s.Hint},
-		{"keyId", s.ID}, {"secretText", textOrNull(secret)}, {"startDateTime", instant(s.StartAt)},
+		{"customKeyIdentifier", nil},
+		{"displayName", textOrNull(s.DisplayName)},
+		{"endDateTime", instant(s.EndAt)},
+		{"hint", s.Hint},
+		{"keyId", s.ID},
+		{"secretText", textOrNull(secret)},
+		{"startDateTime", instant(s.StartAt)},
 	}
 }
 
@@ -52,8 +57,14 @@ func keyObject(k proof.ClientKey, withKey bool) object {
 		key = base64.StdEncoding.EncodeToString(k.Certificate)
 	}
 	return object{
-		{"customKeyIdentifier", custom}, {"displayName", textOrNull(k.DisplayName)}, {"endDateTime", instant(k.EndAt)}, {"key", key},
-		{"keyId", k.ID}, {"startDateTime", instant(k.StartAt)}, {"type", "AsymmetricX509Cert"}, {"usage", "Verify"},
+		{"customKeyIdentifier", custom},
+		{"displayName", textOrNull(k.DisplayName)},
+		{"endDateTime", instant(k.EndAt)},
+		{"key", key},
+		{"keyId", k.ID},
+		{"startDateTime", instant(k.StartAt)},
+		{"type", "AsymmetricX509Cert"},
+		{"usage", "Verify"},
 	}
 }
 
@@ -101,8 +112,14 @@ func readKey(o *body) (keyChange, error) {
 	var custom, key string
 	typ, usage := "AsymmetricX509Cert", "Verify"
 	_, err := o.fieldsInto([]fieldOf{
-		{"keyId", &k.id}, {"displayName", &k.displayName}, {"customKeyIdentifier", &custom}, {"key", &key},
-		{"startDateTime", &k.start}, {"endDateTime", &k.end}, {"type", &typ}, {"usage", &usage},
+		{"keyId", &k.id},
+		{"displayName", &k.displayName},
+		{"customKeyIdentifier", &custom},
+		{"key", &key},
+		{"startDateTime", &k.start},
+		{"endDateTime", &k.end},
+		{"type", &typ},
+		{"usage", &usage},
 	})
 	if err != nil {
 		return k, err
@@ -186,8 +203,25 @@ func (k keyChange) record(owner ident.ObjectID, app ident.ClientID) (proof.Clien
 	return out, nil
 }
 
+// mayProve refuses credentials for the service principal of a well-known application: who had one would be taken for
+// the application itself.
+func (rq *request) mayProve(h holder) error {
+	if rq.h.Catalog == nil {
+		return nil
+	}
+	if _, known := rq.h.Catalog.App(h.app); known {
+		return fault.New(fault.Forbidden, "CannotUpdateLockedServicePrincipalProperty", "Credentials cannot be added to the service principal of a well-known application.")
+	}
+	return nil
+}
+
 // replaceKeys makes the certificates of an object those that were sent. One without its key must be there already.
 func (rq *request) replaceKeys(tx *store.Tx, h holder, want []keyChange) error {
+	if len(want) > 0 {
+		if err := rq.mayProve(h); err != nil {
+			return err
+		}
+	}
 	there, err := tx.ClientKeysOf(h.id)
 	if err != nil {
 		return err
@@ -273,6 +307,9 @@ func addPassword(kind objectType) func(*request) error {
 		err = rq.update(func(tx *store.Tx, a directory.Actor) error {
 			h, err := rq.changeable(tx, a, kind)
 			if err != nil {
+				return err
+			}
+			if err := rq.mayProve(h); err != nil {
 				return err
 			}
 			there, err := tx.ClientSecretsOf(h.id)

@@ -301,6 +301,9 @@ func restore(rq *request) error {
 
 // putBackPrincipal restores the service principal that was deleted with its application.
 func (rq *request) putBackPrincipal(tx *store.Tx, app ident.ClientID) error {
+	if _, err := tx.ServicePrincipalByAppID(rq.caller.Tenant, app); !store.IsNotFound(err) {
+		return err // there is another one by now
+	}
 	q := store.NameQuery{Tenant: rq.caller.Tenant, Limit: chunk}
 	for {
 		part, err := tx.DeletedObjects(directory.KindServicePrincipal, q)

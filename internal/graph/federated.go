@@ -127,26 +127,26 @@ func getFederated(rq *request) error {
 	return rq.entity(http.StatusOK, set, o)
 }
 
-func readFederated(b *body, c *proof.FederatedCredential, created bool) (sent []string, err error) {
+func readFederated(b *body, c *proof.FederatedCredential, created bool) error {
 	list := []fieldOf{{"issuer", &c.Issuer}, {"subject", &c.Subject}, {"audiences", &c.Audiences}, {"description", &c.Description}}
 	if created {
 		list = append(list, fieldOf{"name", &c.Name})
 	}
-	if sent, err = b.fieldsInto(list); err != nil {
-		return sent, err
+	if _, err := b.fieldsInto(list); err != nil {
+		return err
 	}
 	if !created {
 		// az sends the name with a change; it cannot be another one.
 		var name string
 		was, err := b.text("name", &name)
 		if err != nil {
-			return sent, err
+			return err
 		}
 		if was && name != c.Name {
-			return sent, badRequest("Property 'name' of resource 'FederatedIdentityCredential' cannot be changed.").At("name")
+			return badRequest("Property 'name' of resource 'FederatedIdentityCredential' cannot be changed.").At("name")
 		}
 	}
-	return sent, b.rest("microsoft.graph.federatedIdentityCredential", func(name string) bool { _, ok := federatedSchema().find(name); return ok })
+	return b.rest("microsoft.graph.federatedIdentityCredential", func(name string) bool { _, ok := federatedSchema().find(name); return ok })
 }
 
 // putFederated checks a credential against the rules and writes it.
@@ -184,7 +184,7 @@ func createFederated(rq *request) error {
 		return err
 	}
 	var c proof.FederatedCredential
-	_, readErr := readFederated(b, &c, true)
+	readErr := readFederated(b, &c, true)
 	var h holder
 	err = rq.update(func(tx *store.Tx, a directory.Actor) error {
 		if h, err = rq.changeable(tx, a, applicationObject); err != nil {
@@ -217,7 +217,7 @@ func updateFederated(rq *request) error {
 		if err != nil {
 			return err
 		}
-		if _, err := readFederated(b.clone(), &c, false); err != nil {
+		if err := readFederated(b.clone(), &c, false); err != nil {
 			return err
 		}
 		return rq.putFederated(tx, h, c)

@@ -39,6 +39,7 @@ type bench struct {
 
 	clock   *clock
 	commits *commits
+	handler *Handler
 	callers map[string]caller.Caller
 }
 
@@ -121,6 +122,7 @@ func newBench(t testing.TB) *bench {
 		HashPassword: func(p string) (string, error) { return "hash of " + p, nil },
 	}
 	h.Mount(b.mux)
+	b.handler = h
 	return b
 }
 

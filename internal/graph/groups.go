@@ -26,7 +26,8 @@ func groupSchema() schema[directory.Group] {
 	truth := func(name string, get func(group) any) property[group] {
 		return property[group]{name: name, value: get, kind: filterBool}
 	}
-	return schema[group]{entity: "group", set: "groups", resource: "Group", kind: groupObject, area: directory.Groups,
+	return schema[group]{
+		entity: "group", set: "groups", resource: "Group", kind: groupObject, area: directory.Groups,
 		id: func(g group) ident.ObjectID { return g.ID }, orders: []string{"displayname"}, props: []property[group]{
 			text("id", func(g group) string { return g.ID.String() }),
 			nil_("deletedDateTime"),
@@ -67,7 +68,8 @@ func groupSchema() schema[directory.Group] {
 			nil_("visibility"),
 			empty("onPremisesProvisioningErrors"),
 			empty("serviceProvisioningErrors"),
-		}}
+		},
+	}
 }
 
 // securityIdentifier writes an object id as a Windows SID: S-1-12-1 and the id as four little-endian numbers, in the

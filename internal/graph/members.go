@@ -231,8 +231,8 @@ func idCursor(parts []string) (ident.ObjectID, error) {
 	return id, nil
 }
 
-// cutSegment returns the first segment of a path in lower case.
-func cutSegment(path string) (first, rest string, found bool) {
-	first, rest, found = strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return fold(first), rest, found
+// firstSegment returns the first segment of a path in lower case.
+func firstSegment(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return fold(first)
 }

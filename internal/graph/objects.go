@@ -283,7 +283,7 @@ func (rq *request) subject(tx *store.Tx, a directory.Actor) (ident.ObjectID, err
 }
 
 func (rq *request) subjectID(tx *store.Tx) (ident.ObjectID, objectType, error) {
-	kind, _, _ := cutSegment(rq.path)
+	kind := firstSegment(rq.path)
 	switch {
 	case kind == "users" || rq.me:
 		u, err := rq.user(tx, rq.args[0])

@@ -36,7 +36,7 @@ func (rq *request) holder(tx *store.Tx, kind objectType) (holder, error) {
 	}
 	privileged := false
 	h.may = func(a directory.Actor, owner bool) error { return a.MayManageApplication(owner, privileged) }
-	principal := ident.ObjectID{}
+	var principal ident.ObjectID
 	if kind == applicationObject {
 		app, err := rq.application(tx, rq.args[0])
 		if err != nil {

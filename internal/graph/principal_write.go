@@ -22,9 +22,15 @@ type principalChange struct {
 // readPrincipal reads a body over p. What its application says cannot be changed here.
 func readPrincipal(b *body, p *directory.ServicePrincipal) (c principalChange, err error) {
 	c.sent, err = b.fieldsInto([]fieldOf{
-		{"accountEnabled", &p.AccountEnabled}, {"displayName", &p.DisplayName}, {"alternativeNames", &p.AlternativeNames},
-		{"appRoleAssignmentRequired", &p.AssignmentRequired}, {"description", &p.Description}, {"notes", &p.Notes},
-		{"homepage", &p.Homepage}, {"loginUrl", &p.LoginURL}, {"tags", &p.Tags},
+		{"accountEnabled", &p.AccountEnabled},
+		{"displayName", &p.DisplayName},
+		{"alternativeNames", &p.AlternativeNames},
+		{"appRoleAssignmentRequired", &p.AssignmentRequired},
+		{"description", &p.Description},
+		{"notes", &p.Notes},
+		{"homepage", &p.Homepage},
+		{"loginUrl", &p.LoginURL},
+		{"tags", &p.Tags},
 	})
 	if err != nil {
 		return c, err

@@ -31,7 +31,8 @@ func principalSchema() schema[principal] {
 	appText := func(name string, get func(directory.Application) string) property[principal] {
 		return property[principal]{name: name, value: func(p principal) any { return textOrNull(get(p.app)) }}
 	}
-	return schema[principal]{entity: "servicePrincipal", set: "servicePrincipals", resource: "ServicePrincipal", kind: servicePrincipalObject, area: directory.Applications,
+	return schema[principal]{
+		entity: "servicePrincipal", set: "servicePrincipals", resource: "ServicePrincipal", kind: servicePrincipalObject, area: directory.Applications,
 		id: func(p principal) ident.ObjectID { return p.ID }, orders: []string{"displayname"}, props: []property[principal]{
 			text("id", func(p principal) string { return p.ID.String() }),
 			nil_("deletedDateTime"),
@@ -79,7 +80,8 @@ func principalSchema() schema[principal] {
 			{name: "passwordCredentials", value: func(p principal) any { return secretObjects(p.secrets) }},
 			empty("resourceSpecificApplicationPermissions"),
 			{name: "verifiedPublisher", value: func(principal) any { return publisherObject() }},
-		}}
+		},
+	}
 }
 
 // withApplication adds what the application of a service principal says, and what it proves itself with.
@@ -134,11 +136,29 @@ func (rq *request) principals(tx *store.Tx) source[principal] {
 	if app, ok := f.must(opEq, "appId"); ok {
 		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+app) })
 	}
-	// A name that is a GUID is an appId; any other is an identifier URI of an application, which may be of another tenant.
-	if name, ok := f.must(opAny, "servicePrincipalNames"); ok && ident.IsGUID(name) {
-		return s.one(func() (principal, error) { return rq.principal(tx, "appId="+name) })
+	if name, ok := f.must(opAny, "servicePrincipalNames"); ok {
+		if app, known := rq.named(tx, name); known {
+			return s.one(func() (principal, error) { return rq.principal(tx, "appId="+app.String()) })
+		}
 	}
 	return s
+}
+
+// named finds the application that a name of a service principal stands for: its appId, or an identifier URI of an
+// application of the tenant or of a well-known one. Another tenant's URI is found only by looking at each.
+func (rq *request) named(tx *store.Tx, name string) (ident.ClientID, bool) {
+	if id, err := ident.Parse[ident.ClientID](name); err == nil {
+		return id, true
+	}
+	if app, err := tx.ApplicationByURI(rq.caller.Tenant, name); err == nil {
+		return app.AppID, true
+	}
+	if rq.h.Catalog != nil {
+		if app, _, ok := rq.h.Catalog.Resource(name); ok {
+			return app.AppID, true
+		}
+	}
+	return ident.ClientID{}, false
 }
 
 func listServicePrincipals(rq *request) error {

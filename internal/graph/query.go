@@ -218,8 +218,12 @@ func (rq *request) nextLink(token string) string {
 	var link strings.Builder
 	link.WriteString(rq.h.BaseURL + "/" + rq.version + rq.path + "?")
 	for _, p := range []struct{ name, value string }{
-		{"$filter", rq.query.filterText}, {"$select", rq.query.selectText}, {"$top", rq.query.topText}, {"$orderby", rq.query.orderText},
-		{"$search", rq.query.searchText}, {"$expand", rq.query.expandText},
+		{"$filter", rq.query.filterText},
+		{"$select", rq.query.selectText},
+		{"$top", rq.query.topText},
+		{"$orderby", rq.query.orderText},
+		{"$search", rq.query.searchText},
+		{"$expand", rq.query.expandText},
 	} {
 		if p.value != "" {
 			link.WriteString(p.name + "=" + strings.ReplaceAll(url.QueryEscape(p.value), "+", "%20") + "&")

@@ -137,7 +137,7 @@ func (p *searchParser) term(depth int) (search, error) {
 }
 
 // String writes the search in its canonical spelling.
-func (s search) String() string {
+func (s *search) String() string {
 	if len(s.terms) == 0 {
 		return `"` + s.name + ":" + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s.text) + `"`
 	}
@@ -201,16 +201,16 @@ func (s schema[T]) found(q *search, v T) bool {
 }
 
 // mustHave returns words that the display name must have for the search to hold; it serves to narrow what is read.
-func (q *search) mustHave() []string {
+func (s *search) mustHave() []string {
 	switch {
-	case q == nil || q.or:
+	case s == nil || s.or:
 		return nil
-	case len(q.terms) == 0 && fold(q.name) == "displayname":
-		return words(q.text)
+	case len(s.terms) == 0 && fold(s.name) == "displayname":
+		return words(s.text)
 	}
 	var out []string
-	for i := range q.terms {
-		out = append(out, q.terms[i].mustHave()...)
+	for i := range s.terms {
+		out = append(out, s.terms[i].mustHave()...)
 	}
 	return out
 }

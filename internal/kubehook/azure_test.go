@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	authzv1 "k8s.io/api/authorization/v1"
-
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
@@ -160,7 +158,7 @@ func BenchmarkAzureReview(b *testing.B) {
 	g := newAzureGate(b)
 	spec := ask("get configmaps x @dev")
 	token("dave", "dave")(&spec)
-	q, err := parse(&authzv1.SubjectAccessReviewSpec{User: spec.User, UID: spec.UID, Extra: spec.Extra, ResourceAttributes: spec.ResourceAttributes})
+	q, err := readQuestion(string(sarJSON(b, spec)))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -103,6 +103,9 @@ func (h *Handler) decideCertificate(snap *snapshot, q *question, fingerprint str
 	if q.user != c.CommonName() || !slices.Contains(q.groups, pki.AdminGroup) {
 		return deny("the client certificate is not the one that it is said to be")
 	}
+	if q.request.Malformed() {
+		return deny("the namespace, verb, resource or path is not one that Kubernetes can have")
+	}
 	if why := void(&c, &snap.cluster, h.Now()); why != "" {
 		if discovers(&q.request) {
 			return answer{verdict: verdictAllow, why: "discovery, with a void admin certificate", certificate: &c}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/fault"
@@ -41,6 +40,8 @@ type Handler struct {
 	// process. Longer than MaxAge ago, nothing is known any more.
 	Heard  func() time.Time
 	MaxAge time.Duration
+
+	buffers buffers
 }
 
 // Mount adds the webhooks to a mux.
@@ -66,6 +67,11 @@ func (h *Handler) open(r *http.Request) (snapshot, error) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != "cluster:"+id.String() {
 		return snapshot{}, fault.New(fault.Forbidden, "", "The client certificate is not of this cluster.")
 	}
+	return h.snapshot(id)
+}
+
+// snapshot finds a cluster and checks that the world knows.
+func (h *Handler) snapshot(id ident.ClusterID) (snapshot, error) {
 	rev, _, err := h.World.Status()
 	if err != nil {
 		return snapshot{}, unknown().Because(err)
@@ -96,21 +102,6 @@ func (s *snapshot) tenant() ident.TenantID {
 
 func unknown() *fault.Error {
 	return fault.New(fault.Unavailable, "", "Access cannot be decided at the moment.")
-}
-
-// decode reads a review. Kubernetes' own reading is used: field names count with their case.
-func decode(w http.ResponseWriter, r *http.Request, kind, apiVersion string, into any, typeOf func() metav1.TypeMeta) error {
-	body, err := web.ReadBody(w, r, web.MaxBody)
-	if err != nil {
-		return err
-	}
-	if err := utiljson.Unmarshal(body, into); err != nil {
-		return fault.New(fault.Invalid, "", "The body is not a %s.", kind).Because(err)
-	}
-	if t := typeOf(); t.Kind != kind || t.APIVersion != apiVersion {
-		return fault.New(fault.Invalid, "", "The body is not a %s of %s.", kind, apiVersion)
-	}
-	return nil
 }
 
 // writeError writes a Status. Everything that is not the asker's fault is 503 without Retry-After: the API server retries

@@ -39,12 +39,16 @@ func slowDecide(k managedcluster.Cluster, s authzv1.SubjectAccessReviewSpec, mir
 		return out
 	}
 	req := slowRequest(s)
+	malformed := slowMalformed(req)
 	special := strings.HasPrefix(req.Verb, "impersonate:") || strings.HasPrefix(req.Verb, "impersonate-on:")
 	if ids := get("authentication.kubernetes.io/credential-id"); slices.ContainsFunc(ids, func(id string) bool {
 		return strings.HasPrefix(strings.ToLower(id), "x509sha256=")
 	}) {
 		for name, c := range certificates() {
 			if s.User != c.Kind+"-"+c.Holder.String() || !slices.Contains(s.Groups, "keyreeve:cluster-admins") {
+				continue
+			}
+			if malformed {
 				continue
 			}
 			if len(ids) == 1 && ids[0][len("x509sha256="):] == fingerprint(name) && c.Cluster == k.ID && c.Epoch == k.Epoch &&
@@ -64,7 +68,7 @@ func slowDecide(k managedcluster.Cluster, s authzv1.SubjectAccessReviewSpec, mir
 	if p == nil {
 		return v
 	}
-	if !slowStanding(p, get) || special {
+	if !slowStanding(p, get) || special || malformed {
 		return verdictDeny
 	}
 	groups := slowGroups(p)
@@ -83,6 +87,27 @@ func slowDecide(k managedcluster.Cluster, s authzv1.SubjectAccessReviewSpec, mir
 		return verdictAllow
 	}
 	return verdictDeny
+}
+
+// What Kubernetes can have, in the words of its own rules for names.
+var (
+	label  = regexp.MustCompile(`\A[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\z`)
+	part   = regexp.MustCompile(`\A(\*|[a-z0-9]([-._a-z0-9]*[a-z0-9])?)\z`)
+	action = regexp.MustCompile(`\A(\*|[A-Za-z0-9][-_:A-Za-z0-9]*)\z`)
+	path   = regexp.MustCompile(`\A(/|(/[!-"$&->@-\[\]-~]+)+/?)\z`)
+)
+
+func slowMalformed(r rbac.KubeRequest) bool {
+	name := func(s string) bool { return part.MatchString(s) && len(s) <= 253 && !strings.Contains(s, "..") }
+	if !action.MatchString(r.Verb) || len(r.Verb) > 253 {
+		return true
+	}
+	if r.NonResource {
+		segments := strings.Split(r.Path, "/")
+		return !path.MatchString(r.Path) || strings.Contains(r.Path, "//") || slices.Contains(segments, ".") || slices.Contains(segments, "..") || len(r.Path) > 1024
+	}
+	return r.Namespace != "" && !label.MatchString(r.Namespace) || !name(r.Resource) || r.APIGroup != "" && !name(r.APIGroup) ||
+		r.Verb != "impersonate" && r.Subresource != "" && !name(r.Subresource)
 }
 
 func slowRequest(s authzv1.SubjectAccessReviewSpec) rbac.KubeRequest {
@@ -224,7 +249,8 @@ func slowRBAC(req rbac.KubeRequest, user string, groups []string) bool {
 func check(t tb, g *gate, k managedcluster.Cluster, body []byte) {
 	rec := g.post(k.Name, "subjectaccessreview", body)
 	var in authzv1.SubjectAccessReview
-	bad := utiljson.Unmarshal(body, &in) != nil || in.Kind != "SubjectAccessReview" || in.APIVersion != "authorization.k8s.io/v1" ||
+	_, good := slowQuestion(body)
+	bad := !good || utiljson.Unmarshal(body, &in) != nil || in.Kind != "SubjectAccessReview" || in.APIVersion != "authorization.k8s.io/v1" ||
 		(in.Spec.ResourceAttributes == nil) == (in.Spec.NonResourceAttributes == nil)
 	if bad {
 		if rec.Code != http.StatusBadRequest {

@@ -250,7 +250,7 @@ func rows() []row {
 		{name: "long user", who: plain(long), what: pods, want: verdictNoOpinion},
 		{name: "star verb", who: dave, what: "* pods @dev", want: verdictDeny},
 		{name: "star resource", who: dave, what: "list * @dev", want: verdictDeny},
-		{name: "path with dots", who: dave, what: "get /api/../metrics", want: verdictAllow}, // as Kubernetes: "/api/*" covers it, and no such path is served
+		{name: "path with dots", who: dave, what: "get /api/../metrics", want: verdictDeny}, // "/api/*" covers it for Kubernetes, which serves no such path
 		{name: "name with a null", who: plain("alice@contoso.com\x00"), what: pods, want: verdictNoOpinion},
 		{name: "name with a space", who: plain(" alice@contoso.com"), what: pods, want: verdictDeny},
 	}

@@ -31,18 +31,22 @@ func (h *Handler) tokenReview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var in authnv1.TokenReview
-	if err := decode(w, r, "TokenReview", authnv1.SchemeGroupVersion.String(), &in, func() metav1.TypeMeta { return in.TypeMeta }); err != nil {
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	raw, err := readToken(body)
+	if err != nil {
 		return err
 	}
 	ev := web.EventOf(r)
 	ev.Add("cluster", snap.cluster.ID.String())
 	ev.Add("revision", int64(snap.revision))
-	user, why, err := h.authenticate(&snap, in.Spec.Token)
+	user, why, err := h.authenticate(&snap, raw)
 	if err != nil {
 		return err
 	}
-	out := authnv1.TokenReview{TypeMeta: in.TypeMeta}
+	out := authnv1.TokenReview{TypeMeta: metav1.TypeMeta{Kind: tokenKind, APIVersion: tokenVersion}}
 	if why != "" {
 		ev.Raise(slog.LevelInfo)
 		ev.Add("verdict", "not authenticated")

@@ -119,20 +119,12 @@ func (c *Cluster) settle(req *Request, before *Cluster, known KnownTenant) error
 	return nil
 }
 
-// settleNames settles version, names and what may never change.
+// settleNames settles the version, names and what may never change.
 func (c *Cluster) settleNames(req *Request, before *Cluster, old *object) error {
 	asked := &reader{o: old}
-	if req.kubernetesVersion == "" {
-		req.kubernetesVersion, _ = asked.text("kubernetesVersion")
-	}
-	if req.kubernetesVersion == "" {
-		req.kubernetesVersion = DefaultVersion
-	}
-	version, err := ResolveVersion(req.kubernetesVersion)
-	if err != nil {
+	if err := c.settleVersion(req, before, old); err != nil {
 		return err
 	}
-	c.KubernetesVersion = version
 	if req.enableRBAC != nil && !*req.enableRBAC {
 		if before != nil {
 			return notAllowed("enableRBAC")
@@ -253,30 +245,33 @@ func (c *Cluster) ServiceIP() string {
 }
 
 func (c *Cluster) settlePools(req *Request, before *Cluster, old *object) error {
-	was, _ := (&reader{o: old}).objects("agentPoolProfiles", poolKeys())
+	was, _ := (&reader{o: old}).pools()
 	if req.pools == nil && before != nil {
 		req.pools = was
 		return nil
 	}
 	byName := map[string]*object{}
-	sizes := map[string]string{}
+	known := map[string]Pool{}
 	for _, o := range was {
 		name, _ := (&reader{o: o}).text("name")
 		byName[name] = o
 	}
 	for _, p := range c.Pools {
-		sizes[p.Name] = p.VMSize
+		known[p.Name] = p
 	}
 	var pools []Pool
 	total := 0
 	for _, o := range req.pools {
 		name, _ := (&reader{o: o}).text("name")
-		p, err := readPool(o, byName[name], c.KubernetesVersion)
+		p, err := readPool(o, byName[name], c.Version(), ModeSystem)
 		if err != nil {
 			return err
 		}
-		if size := sizes[p.Name]; size != "" && size != p.VMSize {
-			return notAllowed("agentPoolProfile.vmSize")
+		if was, ok := known[p.Name]; ok {
+			if was.VMSize != p.VMSize {
+				return notAllowed("agentPoolProfile.vmSize")
+			}
+			p.Stopped = was.Stopped
 		}
 		delete(byName, p.Name)
 		pools = append(pools, p)
@@ -288,10 +283,18 @@ func (c *Cluster) settlePools(req *Request, before *Cluster, old *object) error 
 	for name := range byName {
 		return fault.New(fault.Invalid, "BadRequest", "Agent pool '%s' is missing in agentPoolProfiles: an update of the managed cluster does not delete agent pools.", name).At("agentPoolProfiles")
 	}
-	if p, err := netip.ParsePrefix(c.PodCIDR); err == nil && total > 1<<(nodeBits-p.Bits()) {
-		return invalidParameter("networkProfile.podCidr", "%s has room for %d nodes and %d are asked for.", c.PodCIDR, 1<<(nodeBits-p.Bits()), total)
+	if err := c.checkRoom(total); err != nil {
+		return err
 	}
 	c.Pools = pools
+	return nil
+}
+
+// checkRoom holds a number of nodes against the range of pods, of which each node takes a part.
+func (c *Cluster) checkRoom(nodes int) error {
+	if p, err := netip.ParsePrefix(c.PodCIDR); err == nil && nodes > 1<<(nodeBits-p.Bits()) {
+		return invalidParameter("networkProfile.podCidr", "%s has room for %d nodes and %d are asked for.", c.PodCIDR, 1<<(nodeBits-p.Bits()), nodes)
+	}
 	return nil
 }
 
@@ -301,7 +304,7 @@ func samePools(a, b []Pool) bool {
 	}
 	for i := range a {
 		x, y := a[i], b[i]
-		if x.Name != y.Name || x.Count != y.Count || x.Mode != y.Mode || x.VMSize != y.VMSize ||
+		if x.Name != y.Name || x.Count != y.Count || x.Mode != y.Mode || x.VMSize != y.VMSize || x.Stopped != y.Stopped ||
 			!maps.Equal(x.Labels, y.Labels) || len(x.Taints) != len(y.Taints) {
 			return false
 		}

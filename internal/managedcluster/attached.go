@@ -98,7 +98,7 @@ func (c *Cluster) settleAttached(req *Request, before *Cluster) error {
 	}
 	c.Endpoint = c.Attached.endpoint()
 	c.FQDN, _, _ = net.SplitHostPort(c.Endpoint)
-	c.KubernetesVersion = ""
+	c.KubernetesVersion, c.NamedVersion = "", ""
 	return nil
 }
 

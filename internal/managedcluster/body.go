@@ -2,6 +2,7 @@ package managedcluster
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -29,6 +30,14 @@ func (c *Cluster) top() *object {
 		return newObject() // a body is written by keepBody alone
 	}
 	return o
+}
+
+// setProperties replaces the kept body's properties.
+func (c *Cluster) setProperties(props *object) {
+	top := c.top()
+	props.order(propertyKeys())
+	top.put("properties", props)
+	c.Body = encode(top)
 }
 
 // properties returns the kept body's properties.
@@ -187,8 +196,8 @@ func fillIssuer(props *object) {
 	props.put("oidcIssuerProfile", o)
 }
 
-// nodeImage is what agent pools report as the image of their nodes.
-const nodeImage = "AKSUbuntu-2404gen2containerd-202610.27.0"
+// NodeImage is what agent pools report as the image of their nodes.
+const NodeImage = "AKSUbuntu-2404gen2containerd-202610.27.0"
 
 // eTagSince is the api-version from which bodies carry an eTag.
 const eTagSince = "2024-09-02"
@@ -273,15 +282,34 @@ type power struct {
 
 // renderPools returns the agent pools as they are within the cluster's body.
 func (c *Cluster) renderPools(props *object) []*object {
-	pools, _ := (&reader{o: props}).objects("agentPoolProfiles", poolKeys())
-	for _, o := range pools {
-		o.put("provisioningState", c.ProvisioningState)
-		o.put("powerState", power{c.PowerState})
+	pools, _ := (&reader{o: props}).pools()
+	for i, o := range pools {
+		p := Pool{}
+		if i < len(c.Pools) {
+			p = c.Pools[i]
+		}
+		state := power{c.PowerState}
+		if p.Stopped {
+			state.Code = Stopped
+		}
+		o.put("provisioningState", c.poolState(p))
+		o.put("powerState", state)
 		o.put("currentOrchestratorVersion", c.KubernetesVersion)
-		o.put("nodeImageVersion", nodeImage)
+		o.put("nodeImageVersion", NodeImage)
 		o.order(poolKeys())
 	}
 	return pools
+}
+
+// poolState is an agent pool's provisioning state.
+func (c *Cluster) poolState(p Pool) string {
+	switch {
+	case p.State != "":
+		return p.State
+	case slices.ContainsFunc(c.Pools, func(o Pool) bool { return o.State != "" }):
+		return Succeeded // the cluster is busy with another pool
+	}
+	return c.ProvisioningState
 }
 
 // AgentPools returns the agent pools as resources of their own, in the order of the cluster's body.

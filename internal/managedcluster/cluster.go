@@ -35,12 +35,18 @@ const (
 	Creating  = "Creating"
 	Updating  = "Updating"
 	Deleting  = "Deleting"
+	Canceled  = "Canceled"
+	Starting  = "Starting"
+	Stopping  = "Stopping"
 	// Rotating is the state while certificates are rotated.
 	Rotating = "RotatingClusterCertificates"
 )
 
-// Running is the power state of a cluster that is not stopped.
-const Running = "Running"
+// Power states of clusters and agent pools.
+const (
+	Running = "Running"
+	Stopped = "Stopped"
+)
 
 // Cluster is a managed cluster as it is stored: what Keyreeve interprets as fields, the rest of the ARM body as sent.
 type Cluster struct {
@@ -65,8 +71,10 @@ type Cluster struct {
 	Endpoint string `json:"endpoint"`
 	// FQDN is the API server's name, which its certificate carries.
 	FQDN string `json:"fqdn"`
-	// KubernetesVersion is what runs; the body holds what was asked for, which may be a minor version.
+	// KubernetesVersion is what runs. NamedVersion is the version that the cluster is named for; the body holds what was
+	// asked for, which may be a minor version.
 	KubernetesVersion string `json:"kubernetesVersion"`
+	NamedVersion      string `json:"namedVersion,omitempty"`
 	NodeResourceGroup string `json:"nodeResourceGroup"`
 	// ServiceCIDR and PodCIDR are the IPv4 ranges of services and pods.
 	ServiceCIDR string `json:"serviceCIDR"`

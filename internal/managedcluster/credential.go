@@ -38,7 +38,12 @@ func (c *Cluster) CredentialForm(kind CredentialKind, format string) (Credential
 	}
 	if kind == ClusterUser && c.Entra() {
 		switch strings.ToLower(format) {
-		case "", "exec":
+		case "":
+			if !c.defaultsToExec() {
+				return AzureProvider, nil
+			}
+			return Exec, nil
+		case "exec":
 			return Exec, nil
 		case "azure":
 			return AzureProvider, nil

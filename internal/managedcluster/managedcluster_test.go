@@ -282,7 +282,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"size", pools(`[{"name":"a","vmSize":"a b"}]`), "InvalidParameter", "agentPoolProfile.vmSize", ""},
 		{"Windows", pools(`[{"name":"a","osType":"Windows"}]`), "InvalidParameter", "agentPoolProfile.osType", "only Linux"},
 		{"autoscaling", pools(`[{"name":"a","enableAutoScaling":true}]`), "InvalidParameter", "agentPoolProfile.enableAutoScaling", "no cluster autoscaler"},
-		{"version of a pool", pools(`[{"name":"a","orchestratorVersion":"1.20"}]`), "K8sVersionNotSupported", "kubernetesVersion", "1.20"},
+		{"version of a pool", pools(`[{"name":"a","orchestratorVersion":"1.99"}]`), "K8sVersionNotSupported", "kubernetesVersion", "1.99"},
 		{"label", pools(`[{"name":"a","nodeLabels":{"a b":"c"}}]`), "InvalidParameter", "agentPoolProfile.nodeLabels", "a b"},
 		{"label type", pools(`[{"name":"a","nodeLabels":{"a":1}}]`), "InvalidParameter", "agentPoolProfile.nodeLabels", ""},
 		{"taint", pools(`[{"name":"a","nodeTaints":["a=b"]}]`), "InvalidParameter", "agentPoolProfile.nodeTaints", "a=b"},
@@ -302,7 +302,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"nodes without room", `{"networkProfile":{"podCidr":"10.244.0.0/20"},"agentPoolProfiles":[{"name":"a","count":17}]}`, "InvalidParameter", "networkProfile.podCidr", "room for 16"},
 		{"prefix", `{"dnsPrefix":"a_b"}`, "InvalidParameter", "dnsPrefix", ""},
 		{"prefix long", `{"dnsPrefix":"` + strings.Repeat("a", 55) + `"}`, "InvalidParameter", "dnsPrefix", ""},
-		{"version", `{"kubernetesVersion":"1.36"}`, "K8sVersionNotSupported", "kubernetesVersion", "Version 1.36 is not supported in this region."},
+		{"version", `{"kubernetesVersion":"1.99"}`, "K8sVersionNotSupported", "kubernetesVersion", "Version 1.99 is not supported in this region."},
 		{"no RBAC", `{"enableRBAC":false}`, "InvalidParameter", "enableRBAC", "not offered"},
 		{"AAD without RBAC", `{"enableRBAC":false,"aadProfile":{"managed":true}}`, "BadRequest", "enableRBAC", "needs Kubernetes RBAC"},
 		{"own group", `{"nodeResourceGroup":"RG_1"}`, "InvalidParameter", "nodeResourceGroup", "must not be"},
@@ -438,7 +438,10 @@ func TestNames(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	for asked, want := range map[string]string{"": "1.37.2", "1.37": "1.37.2", "1.37.2": "1.37.2", "1.37.1": "", "1": "", "v1.37.2": "", "1.37.2 ": ""} {
+	for asked, want := range map[string]string{
+		"": "1.37.2", "1.37": "1.37.2", "1.37.2": "1.37.2", "1.37.1": "1.37.1", "1.23": "1.23.17", "1.23.5": "1.23.5",
+		"1.23.18": "", "1.17": "", "1.38": "", "1.023": "", "1.23.": "", "1.23.5.1": "", "2.23": "", "1.-1": "", "1": "", "v1.37.2": "", "1.37.2 ": "",
+	} {
 		if got, err := ResolveVersion(asked); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v", asked, got, err)
 		}

@@ -223,14 +223,15 @@ func (r *reader) object(key string, known []string) *object {
 	return o
 }
 
-// objects reads a member that is a list of objects.
-func (r *reader) objects(key string, known []string) (list []*object, given bool) {
+// pools reads agentPoolProfiles, a list of objects.
+func (r *reader) pools() (list []*object, given bool) {
+	const key = "agentPoolProfiles"
 	var raw []json.RawMessage
 	if !r.read(key, "a list of objects", &raw) {
 		return nil, false
 	}
 	for i, v := range raw {
-		o, err := parseObject(v, known)
+		o, err := parseObject(v, poolKeys())
 		if err != nil {
 			r.fail(invalidParameter(fmt.Sprintf("%s[%d]", r.field(key), i), "It must be an object with every member once."))
 			return nil, false

@@ -34,6 +34,19 @@ type Pool struct {
 	VMSize string            `json:"vmSize"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Taints []Taint           `json:"taints,omitempty"`
+	// State is the provisioning state of a pool that is not as its cluster is: one that is made, changed or deleted by
+	// itself, or for which that failed. Empty is the cluster's.
+	State string `json:"state,omitempty"`
+	// Stopped pools keep their count and have no nodes.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// Nodes is how many nodes the pool has once its cluster is as recorded.
+func (p Pool) Nodes() int {
+	if p.Stopped || p.State == Deleting {
+		return 0
+	}
+	return p.Count
 }
 
 func poolKeys() []string {
@@ -47,10 +60,11 @@ func poolKeys() []string {
 }
 
 // readPool reads an agent pool and brings its body to the form that is kept: defaults filled in, what only says
-// "default" and what only the service writes left out. before is the pool's body so far, nil for a new one.
-func readPool(o, before *object, version string) (Pool, error) {
+// "default" and what only the service writes left out. before is the pool's body so far, nil for a new one; mode is what a
+// new one is if it does not say.
+func readPool(o, before *object, version, mode string) (Pool, error) {
 	r := &reader{o: o, path: "agentPoolProfile"}
-	p := Pool{Mode: ModeSystem}
+	p := Pool{Mode: mode}
 	p.Name, _ = r.text("name")
 	if before != nil {
 		inherit(o, before)
@@ -71,10 +85,10 @@ func readPool(o, before *object, version string) (Pool, error) {
 	case !checkPoolName(p.Name):
 		return Pool{}, invalidParameter("agentPoolProfile.name", "'%s' is not a lower-case letter followed by at most 11 lower-case letters and digits. "+
 			"Please see https://aka.ms/aks-naming-rules for more details.", cut(p.Name))
-	case count < 1 || count > MaxPoolCount:
-		return Pool{}, invalidParameter("agentPoolProfile.count", "Agent pool '%s' asks for %d nodes; 1 to %d are possible.", p.Name, count, MaxPoolCount)
 	case p.Mode != ModeSystem && p.Mode != ModeUser:
 		return Pool{}, invalidParameter("agentPoolProfile.mode", "'%s' is neither System nor User.", cut(p.Mode))
+	case count < p.fewest() || count > MaxPoolCount:
+		return Pool{}, invalidParameter("agentPoolProfile.count", "Agent pool '%s' asks for %d nodes; %d to %d are possible.", p.Name, count, p.fewest(), MaxPoolCount)
 	}
 	p.Count = int(count)
 	if p.VMSize == "" {
@@ -91,6 +105,14 @@ func readPool(o, before *object, version string) (Pool, error) {
 	}
 	fillPool(o, p, version)
 	return p, nil
+}
+
+// fewest is how many nodes the pool must have: user pools may have none.
+func (p Pool) fewest() int64 {
+	if p.Mode == ModeUser {
+		return 0
+	}
+	return 1
 }
 
 // readPlacement reads labels and taints.
@@ -139,8 +161,10 @@ func checkPoolLimits(r *reader, name, version string) error {
 		if err != nil {
 			return err
 		}
-		if v != version {
-			return invalidParameter("agentPoolProfile.orchestratorVersion", "Agent pool '%s' asks for %s and the cluster has %s.", name, cut(orchestrator), version)
+		pool, _ := parseRelease(v)
+		if cluster, ok := parseRelease(version); ok && cluster.before(pool) {
+			return invalidParameter("agentPoolProfile.orchestratorVersion",
+				"Agent pool '%s' asks for %s, which is newer than the cluster's %s: upgrade the cluster first.", name, cut(orchestrator), version)
 		}
 	}
 	return nil
@@ -201,7 +225,7 @@ func checkPools(pools []Pool) error {
 			return invalidParameter("agentPoolProfiles", "Agent pool '%s' is there twice.", p.Name)
 		}
 		seen[p.Name] = true
-		system = system || p.Mode == ModeSystem
+		system = system || p.Mode == ModeSystem && p.State != Deleting && !p.Stopped
 	}
 	if !system {
 		return fault.New(fault.Invalid, "InvalidParameter", "There has to be at least one system mode agent pool.").At("agentPoolProfiles")

@@ -130,7 +130,7 @@ func (req *Request) readProperties() error {
 	req.nodeResourceGroup, _ = r.text("nodeResourceGroup")
 	req.enableRBAC = r.flag("enableRBAC")
 	req.disableLocalAccounts = r.flag("disableLocalAccounts")
-	if pools, given := r.objects("agentPoolProfiles", poolKeys()); given {
+	if pools, given := r.pools(); given {
 		req.pools = append([]*object{}, pools...)
 	}
 	req.network = readNetwork(r)

@@ -73,7 +73,7 @@ func (j *journal) load() (snapshot feed.Change, found bool, err error) {
 
 // begin replaces the journal by a snapshot. It is on disk when begin returns.
 func (j *journal) begin(snapshot feed.Change) error {
-	b, err := json.Marshal(line(snapshot))
+	b, err := json.Marshal(line{snapshot.Revision, snapshot.At, snapshot.Events})
 	if err != nil {
 		return fmt.Errorf("gate: journal: %w", err)
 	}
@@ -98,7 +98,7 @@ func (j *journal) add(c feed.Change) error {
 	if j.file == nil {
 		return nil // dropped, until the next snapshot
 	}
-	b, err := json.Marshal(line(c))
+	b, err := json.Marshal(line{c.Revision, c.At, c.Events})
 	if err != nil {
 		return fmt.Errorf("gate: journal: %w", err)
 	}

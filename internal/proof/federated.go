@@ -44,17 +44,17 @@ func (c FederatedCredential) Check() error {
 		return bad("name")
 	}
 	issuer, err := url.Parse(c.Issuer)
-	if err != nil || !plain(c.Issuer, maxFederatedText, true) || issuer.Host == "" || issuer.Scheme != "https" && !loopback(issuer) ||
+	if err != nil || !plain(c.Issuer, true) || issuer.Host == "" || issuer.Scheme != "https" && !loopback(issuer) ||
 		issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil {
 		return bad("issuer")
 	}
-	if !plain(c.Subject, maxFederatedText, true) || strings.TrimSpace(c.Subject) != c.Subject {
+	if !plain(c.Subject, true) || strings.TrimSpace(c.Subject) != c.Subject {
 		return bad("subject")
 	}
-	if len(c.Audiences) != 1 || !plain(c.Audiences[0], maxFederatedText, true) {
+	if len(c.Audiences) != 1 || !plain(c.Audiences[0], true) {
 		return bad("audiences")
 	}
-	if !plain(c.Description, maxFederatedText, false) {
+	if !plain(c.Description, false) {
 		return bad("description")
 	}
 	return nil
@@ -80,7 +80,7 @@ func goodFederatedName(name string) bool {
 	return true
 }
 
-func plain(s string, limit int, required bool) bool {
-	return (s != "" || !required) && utf8.ValidString(s) && utf8.RuneCountInString(s) <= limit &&
+func plain(s string, required bool) bool {
+	return (s != "" || !required) && utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxFederatedText &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -80,6 +80,9 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	}
 	var buf queryBuffers
 	q, azure := kubeQueryOf(&buf, ask, rules)
+	if !azure && ask.Request.Malformed() {
+		return ClusterDecision{Verdict: Deny, Why: whyMalformed}
+	}
 	azure = azure && rules.AzureRoles
 	q.clusterAdmin = protected(&ask.Request, rules.Protected)
 	out := ClusterDecision{Verdict: Deny}
@@ -92,8 +95,9 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	if q.clusterAdmin {
 		own = nil // no binding lets anybody be more than cluster admin
 	}
+	w := walk{facts: facts, principal: ask.Principal, sieve: clusterSieve(facts.Index(), &q, azure, own, ask.Request.Namespace, rules.AdminGroups)}
 	var bound Way // by the cluster's own bindings, in case nothing else allows
-	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
+	for {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -124,6 +128,20 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	return out
 }
 
+// clusterSieve lets through groups that hold a grant where the request is, that a binding names, and admin groups.
+func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, namespace string, admins []ident.ObjectID) (s sieve) {
+	if x == nil || azure && q.marks.deep {
+		return s
+	}
+	if s.index = x; azure {
+		s = sieveOf(x, &q.marks)
+	}
+	if s.admins = admins; own != nil && own.byID > 0 {
+		s.own, s.space = own, spaceOf(namespace)
+	}
+	return s
+}
+
 // ExplainCluster decides like DecideCluster and names every way.
 func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterDecision, []Way) {
 	d := DecideCluster(ask, rules, facts)
@@ -139,7 +157,7 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: ask.Principal, mask: q.marks.usual}); ; {
+	for w := (walk{facts: facts, principal: ask.Principal}); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break
@@ -200,7 +218,7 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 			return q, false
 		}
 		q.scope = append(append(buf.scope[:0], p.key...), req.Namespace...)
-		q.marks = p.marks.down(q.scope[p.length:])
+		q.marks.down(q.scope[p.length:])
 	}
 	q.raise(rules.Above)
 	if !req.NonResource {

@@ -27,9 +27,12 @@ type Request struct {
 type Facts interface {
 	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
 	Principal(ident.ObjectID) (*Grants, []GroupRef)
-	// Group returns a group, what is assigned to it, and all groups that it is in, directly or by nesting. Grants whose Mask
-	// has nothing in common with mask may be left out.
-	Group(ref GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef)
+	// Group returns a group and what is assigned to it; nil for one that is not there.
+	Group(GroupRef) (*ident.ObjectID, *Grants)
+	// Above returns all groups that a group is in, directly or by nesting, also when it is not there itself.
+	Above(GroupRef) []GroupRef
+	// Index leaves out groups that cannot matter; nil leaves out none.
+	Index() *Index
 	// Denials returns the deny assignments.
 	Denials() []*Denial
 }
@@ -37,32 +40,41 @@ type Facts interface {
 // GroupRef is a group as the Facts number it.
 type GroupRef uint32
 
-// walk goes along a principal and every group that it is in; some may come twice.
+// walk goes along a principal and the groups that it is in and that its sieve lets through; some may come twice.
 type walk struct {
 	facts         Facts
 	principal     ident.ObjectID
-	mask          uint64
+	sieve         sieve
 	begun         bool
 	direct, above []GroupRef
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
 func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
-	switch {
-	case !w.begun:
+	if !w.begun {
 		w.begun = true
 		grants, w.direct = w.facts.Principal(w.principal)
 		return nil, grants, true
-	case len(w.above) > 0:
-		group, grants, _ = w.facts.Group(w.above[0], w.mask)
-		w.above = w.above[1:]
-		return group, grants, true
-	case len(w.direct) > 0:
-		group, grants, w.above = w.facts.Group(w.direct[0], w.mask)
-		w.direct = w.direct[1:]
-		return group, grants, true
 	}
-	return nil, nil, false
+	for {
+		var r GroupRef
+		switch {
+		case len(w.above) > 0:
+			r, w.above = w.above[0], w.above[1:]
+		case len(w.direct) > 0:
+			r, w.direct = w.direct[0], w.direct[1:]
+			if x := w.sieve.index; x == nil || x.nested.has(r) {
+				w.above = w.facts.Above(r)
+			}
+		default:
+			return nil, nil, false
+		}
+		if w.sieve.may(r) {
+			if group, grants = w.facts.Group(r); group != nil {
+				return group, grants, true
+			}
+		}
+	}
 }
 
 // Verdict is the outcome of a decision. The zero Verdict is Unknown, so that a forgotten one allows nothing.
@@ -111,7 +123,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	var scopeBuf [stackScope]byte
 	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
 	q.own = lowerASCII(actionBuf[:0], req.Action)
-	q.marks = rootMarks().down(q.scope)
+	q.marks = rootMarks()
+	q.marks.down(q.scope)
 	q.raise(req.Above)
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
@@ -143,7 +156,7 @@ type query struct {
 func (q *query) raise(above []string) {
 	q.above = above
 	for _, key := range above {
-		q.marks.add(hashBytes(hashStart, key), true)
+		q.marks.add(hashScope(key), true)
 	}
 }
 
@@ -153,7 +166,7 @@ func (q *query) under(key string) bool { return covers(key, q.scope) || slices.C
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := walk{facts: facts, principal: principal, mask: q.marks.usual}
+	w := walk{facts: facts, principal: principal, sieve: sieveOf(facts.Index(), &q.marks)}
 	for {
 		_, grants, ok := w.next()
 		if !ok {

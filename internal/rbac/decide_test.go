@@ -21,7 +21,11 @@ func (o oneHolder) Principal(ident.ObjectID) (*Grants, []GroupRef) {
 	return none.With(o.g), nil
 }
 
-func (oneHolder) Group(GroupRef, uint64) (*ident.ObjectID, *Grants, []GroupRef) { return nil, nil, nil }
+func (oneHolder) Group(GroupRef) (*ident.ObjectID, *Grants) { return nil, nil }
+
+func (oneHolder) Above(GroupRef) []GroupRef { return nil }
+
+func (oneHolder) Index() *Index { return nil }
 
 func (oneHolder) Denials() []*Denial { return nil }
 
@@ -31,17 +35,23 @@ type table struct {
 	grants  map[ident.ObjectID]*Grants
 	refs    map[ident.ObjectID][]GroupRef
 	ids     *[256]ident.ObjectID
+	index   *Index
 	denials []*Denial
 }
 
 // newTable puts down who holds which grants.
 func newTable(groups map[ident.ObjectID][]ident.ObjectID, grants ...*Grant) table {
-	f := table{groups: groups, grants: map[ident.ObjectID]*Grants{}, refs: map[ident.ObjectID][]GroupRef{}, ids: new([256]ident.ObjectID)}
+	f := table{
+		groups: groups, grants: map[ident.ObjectID]*Grants{}, refs: map[ident.ObjectID][]GroupRef{}, ids: new([256]ident.ObjectID), index: new(Index),
+	}
 	for i := range f.ids {
 		f.ids[i] = oid(byte(i))
+		f.index.Number(f.ids[i])
+		f.index.SetGroup(GroupRef(i), true)
 	}
 	for _, g := range grants {
 		f.grants[g.Assignment.PrincipalID] = f.grants[g.Assignment.PrincipalID].With(g)
+		f.index.Hold(GroupRef(g.Assignment.PrincipalID[15]), g)
 	}
 	return f
 }
@@ -62,12 +72,19 @@ func (f table) Principal(id ident.ObjectID) (*Grants, []GroupRef) {
 	return f.grants[id], f.refs[id]
 }
 
-func (f table) Group(r GroupRef, mask uint64) (*ident.ObjectID, *Grants, []GroupRef) {
+func (f table) Group(r GroupRef) (*ident.ObjectID, *Grants) {
 	id := &f.ids[r]
-	if f.grants[*id].Mask()&mask == 0 {
-		return id, nil, nil
-	}
-	return id, f.grants[*id], nil
+	return id, f.grants[*id]
+}
+
+func (f table) Above(GroupRef) []GroupRef { return nil }
+
+func (f table) Index() *Index { return f.index }
+
+// unsifted are the same facts without an index.
+func (f table) unsifted() table {
+	f.index = nil
+	return f
 }
 
 func (f table) Denials() []*Denial { return f.denials }
@@ -437,13 +454,14 @@ func TestDecideTakesNoMemory(t *testing.T) {
 // benchFacts are a principal in 20 groups, each with a grant elsewhere, the last one with the grant that counts.
 func benchFacts(t testing.TB) (Facts, Request) {
 	reader := builtin(t, "Azure Kubernetes Service RBAC Reader")
-	f := newTable(map[ident.ObjectID][]ident.ObjectID{})
+	groups := map[ident.ObjectID][]ident.ObjectID{}
+	var grants []*Grant
 	for i := range byte(20) {
 		g := oid(i + 2)
-		f.groups[oid(1)] = append(f.groups[oid(1)], g)
-		f.grants[g] = f.grants[g].With(NewGrant(Assignment{Scope: fmt.Sprintf("%s/namespaces/team-%d", testCluster, i), PrincipalID: g}, reader))
+		groups[oid(1)] = append(groups[oid(1)], g)
+		grants = append(grants, NewGrant(Assignment{Scope: fmt.Sprintf("%s/namespaces/team-%d", testCluster, i), PrincipalID: g}, reader))
 	}
-	return f, Request{Principal: oid(1), Action: aks + "pods/read", Data: true, Scope: testCluster + "/namespaces/team-19"}
+	return newTable(groups, grants...), Request{Principal: oid(1), Action: aks + "pods/read", Data: true, Scope: testCluster + "/namespaces/team-19"}
 }
 
 func BenchmarkDecide(b *testing.B) {

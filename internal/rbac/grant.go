@@ -2,8 +2,6 @@ package rbac
 
 import (
 	"slices"
-	"strings"
-	"unique"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -24,6 +22,7 @@ type Grant struct {
 	Assignment Held
 	Role       *Role
 	key        string     // of the scope
+	hash       uint64     // of the key
 	condition  *Condition // nil for none
 	void       bool       // its condition cannot be read: it grants nothing
 	self       [1]*Grant  // what a decision by this grant names; made once, so that an allow takes no memory
@@ -34,11 +33,12 @@ type Grant struct {
 func NewGrant(a Assignment, r *Role) *Grant {
 	g := &Grant{
 		Assignment: Held{
-			ID: a.ID, Scope: shared(a.Scope), RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
+			ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType.shared(),
 			Tenant: a.Tenant, Condition: a.Condition,
 		},
-		Role: r, key: shared(scopeKey(a.Scope)),
+		Role: r, key: scopeKey(a.Scope),
 	}
+	g.hash = hashScope(g.key)
 	if a.Condition != "" || a.ConditionVersion != "" {
 		c, err := ParseCondition(a.Condition)
 		g.condition, g.void = c, err != nil || a.ConditionVersion != ConditionVersion
@@ -47,8 +47,15 @@ func NewGrant(a Assignment, r *Role) *Grant {
 	return g
 }
 
-// shared makes equal texts one: a million assignments are at some thousands of scopes.
-func shared(s string) string { return unique.Make(s).Value() }
+// shared is the same type as a constant, which takes no memory of its own.
+func (t PrincipalType) shared() PrincipalType {
+	for _, known := range []PrincipalType{PrincipalUser, PrincipalGroup, PrincipalServicePrincipal} {
+		if t == known {
+			return known
+		}
+	}
+	return t
+}
 
 // Regrant is the same assignment with its role as it is now; nil for a role that is not defined.
 func Regrant(g *Grant, r *Role) *Grant {
@@ -80,14 +87,8 @@ type Grants struct {
 // everything is the mask that has something in common with every other.
 const everything = ^uint64(0)
 
-// Mask says where the grants are: of a request at another place it has, as a rule, nothing in common with the mask of its
-// scope. That of no grants is 0.
-func (s *Grants) Mask() uint64 {
-	if s == nil {
-		return 0
-	}
-	return s.mask
-}
+// at reports whether one of the grants is at the scope with a hash.
+func (s *Grants) at(hash uint64) bool { return s != nil && slices.Contains(s.hashes, hash) }
 
 // List returns the grants. It must not be changed.
 func (s *Grants) List() []*Grant {
@@ -130,8 +131,8 @@ func (s *Grants) find(id ident.RoleAssignmentID) (int, bool) {
 func newGrants(list []*Grant) *Grants {
 	s := &Grants{list: list, hashes: make([]uint64, len(list))}
 	for i, g := range list {
-		s.hashes[i] = hashBytes(hashStart, g.key)
-		if segments := strings.Count(g.key, "/"); usual(segments) {
+		s.hashes[i] = g.hash
+		if usual(segments(g.key)) {
 			s.mask |= bit(s.hashes[i])
 		} else {
 			s.mask = everything

@@ -16,6 +16,8 @@ type ClusterRBAC struct {
 	bindings sharded[objectKey, *Binding]
 	names    sharded[nameKey, *subject]        // users, service accounts, and groups whose name is not an object id
 	ids      sharded[ident.ObjectID, *subject] // groups named by an object id
+	sifted   [shards]bloom                     // of each part of ids, the groups and namespaces, by their tags
+	byID     int                               // how many groups ids has
 	follow   []*KubeRole                       // ClusterRoles that are aggregated
 	roleLen  int
 	bindLen  int
@@ -46,8 +48,8 @@ func NewClusterRBAC() *ClusterRBAC {
 	return &ClusterRBAC{
 		roles:    sharded[objectKey, *KubeRole]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
 		bindings: sharded[objectKey, *Binding]{hash: func(k objectKey) uint64 { return maphash.Comparable(seed, k) }},
-		names:    sharded[nameKey, *subject]{hash: func(k nameKey) uint64 { return maphash.Comparable(seed, k) }},
-		// Object ids are random in their last bytes.
+		names:    sharded[nameKey, *subject]{hash: func(k nameKey) uint64 { return hashText(uint64(k.kind), k.name) }},
+		// Object ids are random in their last bytes. mayName knows this.
 		ids: sharded[ident.ObjectID, *subject]{hash: func(k ident.ObjectID) uint64 { return uint64(k[15]) }},
 	}
 }
@@ -106,7 +108,50 @@ func (c *ClusterRBAC) Edit() *Edit {
 }
 
 // Done returns the changed set.
-func (e *Edit) Done() *ClusterRBAC { return e.set }
+func (e *Edit) Done() *ClusterRBAC {
+	for i, mine := range e.ids.mine {
+		if !mine {
+			continue
+		}
+		pairs := 0
+		for _, s := range e.set.ids.parts[i] {
+			pairs += 1 + len(s.namespaces)
+		}
+		filter := bloom(nil)
+		if pairs > 0 {
+			filter = newBloom(2 * pairs)
+		}
+		for id, s := range e.set.ids.parts[i] {
+			if len(s.cluster) > 0 {
+				filter.add(tagOf(id))
+			}
+			for ns := range s.namespaces {
+				filter.add(tagOf(id) ^ spaceOf(ns))
+			}
+		}
+		e.set.sifted[i] = filter
+	}
+	e.set.byID = 0
+	for _, part := range e.set.ids.parts {
+		e.set.byID += len(part)
+	}
+	return e.set
+}
+
+// spaceOf tells a namespace from most others; no namespace is 0.
+func spaceOf(namespace string) uint32 {
+	if namespace == "" {
+		return 0
+	}
+	h := hashText(hashStart, namespace)
+	return uint32(h ^ h>>32)
+}
+
+// mayName reports whether some binding may name a group with a tag, in the whole cluster or in a namespace.
+func (c *ClusterRBAC) mayName(tag, space uint32) bool {
+	filter := c.sifted[tag>>24%shards]
+	return filter.may(tag) || space != 0 && filter.may(tag^space)
+}
 
 // PutRole makes or replaces a role. The caller must not change it afterwards.
 func (e *Edit) PutRole(r *KubeRole) {

@@ -2,7 +2,9 @@ package rbac
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
+	"unicode/utf8"
 )
 
 // pattern is an action string in which '*' stands for any run of characters, cut at its stars and in lower case.
@@ -159,19 +161,42 @@ const (
 func lowerASCII(b []byte, s string) []byte {
 	n := len(b)
 	b = append(b, s...)
-	for i := n; i < len(b); i++ {
-		if c := b[i]; 'A' <= c && c <= 'Z' {
-			b[i] = c + ('a' - 'A')
-		}
-	}
+	lowerInPlace(b[n:])
 	return b
 }
 
-// lowerInPlace lowers the letters A to Z of b itself.
+// One byte of each of eight.
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
+// lowerInPlace lowers the letters A to Z of b itself, eight bytes at a time: adding carries into a byte's top bit when the rest of it
+// is at least A, or beyond Z.
 func lowerInPlace(b []byte) {
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b)
+		rest := w &^ tops
+		letters := (rest + (0x80-'A')*ones) &^ (rest + (0x7f-'Z')*ones) &^ w & tops
+		binary.LittleEndian.PutUint64(b, w|letters>>2)
+	}
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {
 			b[i] = c + ('a' - 'A')
 		}
 	}
+}
+
+func isASCII(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&tops != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

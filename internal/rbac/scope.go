@@ -1,8 +1,9 @@
 package rbac
 
 import (
+	"bytes"
+	"math/bits"
 	"strings"
-	"unicode/utf8"
 )
 
 // nowhere is the key of a malformed scope: no scope is below it, so an empty one is not the root.
@@ -20,19 +21,49 @@ func scopeKey(scope string) string {
 // in five at most that usually have any (the root, a subscription, a group, a resource, a namespace).
 
 const (
-	hashStart = 14695981039346656037 // FNV-1a
-	hashPrime = 1099511628211
+	hashStart = 14695981039346656037
+	hashPrime = 0x9e3779b97f4a7c15
 )
 
-func hashBytes(h uint64, s string) uint64 {
+// hashText goes on with a hash by a text, eight bytes at a time.
+func hashText[T string | []byte](h uint64, s T) uint64 {
+	h ^= uint64(len(s))
+	for ; len(s) >= 8; s = s[8:] {
+		h = mix(h ^ (uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56))
+	}
+	var last uint64
 	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * hashPrime
+		last |= uint64(s[i]) << (8 * i)
+	}
+	return mix(h ^ last)
+}
+
+func mix(h uint64) uint64 {
+	high, low := bits.Mul64(h, hashPrime)
+	return high ^ low
+}
+
+// hashScope is the hash of a scope's key, segment by segment as marks go down, so that the hash of a scope is on the way to those
+// below it.
+func hashScope(key string) uint64 {
+	h := uint64(hashStart)
+	for len(key) > 0 {
+		end := strings.IndexByte(key[1:], '/') + 1
+		if end == 0 {
+			end = len(key)
+		}
+		h = hashText(h, key[1:end])
+		key = key[end:]
 	}
 	return h
 }
 
 // bit is a hash's place in a mask.
 func bit(h uint64) uint64 { return 1 << ((h ^ h>>32) >> 8 & 63) }
+
+// segments counts the segments of a scope's key.
+func segments(key string) int { return strings.Count(key, "/") }
 
 // usual reports whether assignments are usually made at a scope of so many segments.
 func usual(segments int) bool {
@@ -48,6 +79,7 @@ type marks struct {
 	// each is the hash of every scope from the root down, as far as there is room; deep is true when there was not.
 	each [12]uint64
 	n    int
+	odd  uint16 // which of them are not usual
 	deep bool
 }
 
@@ -74,20 +106,17 @@ func (m *marks) has(h uint64) bool {
 }
 
 // down goes down a path, which is in lower case and begins with '/'.
-func (m marks) down(path []byte) marks {
-	for i := range len(path) {
-		if path[i] == '/' {
-			if i > 0 {
-				m.mark()
-			}
-			m.segs++
+func (m *marks) down(path []byte) {
+	for len(path) > 0 {
+		end := bytes.IndexByte(path[1:], '/') + 1
+		if end == 0 {
+			end = len(path)
 		}
-		m.hash = (m.hash ^ uint64(path[i])) * hashPrime
-	}
-	if len(path) > 0 {
+		m.hash = hashText(m.hash, path[1:end])
+		m.segs++
 		m.mark()
+		path = path[end:]
 	}
-	return m
 }
 
 func (m *marks) mark() { m.add(m.hash, usual(m.segs)) }
@@ -103,6 +132,9 @@ func (m *marks) add(h uint64, usual bool) {
 		return
 	}
 	m.each[m.n] = h
+	if !usual {
+		m.odd |= 1 << m.n
+	}
 	m.n++
 }
 
@@ -119,7 +151,9 @@ func NewPlace(cluster string) *Place {
 	if key == nowhere {
 		return &Place{key: nowhere, length: len(nowhere)}
 	}
-	return &Place{key: key + namespaceSegment, length: len(key), marks: rootMarks().down([]byte(key))}
+	p := &Place{key: key + namespaceSegment, length: len(key), marks: rootMarks()}
+	p.marks.down([]byte(key))
+	return p
 }
 
 // Scope returns the cluster's scope, in lower case.
@@ -134,12 +168,12 @@ func covers(key string, scope []byte) bool {
 // groups may have letters beyond ASCII.
 func lowerScope(b []byte, s string) []byte {
 	s = strings.TrimSuffix(s, "/")
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return append(b, strings.ToLower(s)...)
-		}
+	n := len(b)
+	b = lowerASCII(b, s)
+	if !isASCII(b[n:]) {
+		return append(b[:n], strings.ToLower(s)...)
 	}
-	return lowerASCII(b, s)
+	return b
 }
 
 // Covers reports whether an assignment at one scope applies at another: the same, or below it by whole segments, without

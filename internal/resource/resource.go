@@ -15,6 +15,7 @@ type Subscription struct {
 	Tenant      ident.TenantID       `json:"tenant"`
 	DisplayName string               `json:"displayName"`
 	State       string               `json:"state"` // Enabled
+	Tags        map[string]string    `json:"tags,omitempty"`
 	// ManagementGroup is the name of the management group that the subscription is in; empty is the tenant's root group.
 	ManagementGroup string    `json:"managementGroup,omitempty"`
 	CreatedAt       time.Time `json:"createdAt"`
@@ -43,6 +44,15 @@ const (
 	Canceled   OperationStatus = "Canceled"
 )
 
+// Origin is what the activity log tells of the request that started an operation.
+type Origin struct {
+	Tenant      ident.TenantID `json:"tenant"`
+	CallerName  string         `json:"callerName"`
+	Action      string         `json:"action"`
+	Resource    string         `json:"resource"`
+	Correlation string         `json:"correlation"`
+}
+
 // Operation is a long-running operation on a resource. It is written before the work starts, so that a crash leaves
 // a record from which the work goes on.
 type Operation struct {
@@ -60,6 +70,8 @@ type Operation struct {
 	// StartedBy is who asked for it, and may always see how it goes; zero for the program itself.
 	StartedBy ident.ObjectID `json:"startedBy"`
 	EndedAt   time.Time      `json:"endedAt"`
+	// Origin is the request that started it, for the activity log.
+	Origin Origin `json:"origin,omitzero"`
 	// ErrorCode and ErrorMessage say why it failed.
 	ErrorCode    string `json:"errorCode,omitempty"`
 	ErrorMessage string `json:"errorMessage,omitempty"`

@@ -1,6 +1,7 @@
 package reviews
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,6 +65,10 @@ func everywhere() []Difference {
 			},
 		},
 		{
+			ID: "malformed", Reason: "What Kubernetes cannot have, such as a namespace with dots or slashes, is nobody's, also not an administrator's.",
+			correct: refuse(func(v *view) bool { p, _ := v.who(); return p != nil && v.malformed() }),
+		},
+		{
 			ID: "constrained-impersonation", Reason: "Constrained impersonation is not offered: the API server would remember it for ten seconds before asking.",
 			correct: refuse(func(v *view) bool {
 				p, _ := v.who()
@@ -125,13 +130,6 @@ func inAzure() []Difference {
 			about: azure(func(v *view) bool { return resource(v, "example.com", "widgets") }),
 		},
 		{
-			ID: "namespaces-as-written", gives: Refused, Reason: "The namespace of a review is never taken apart: one with slashes or dots is in no scope of another.",
-			about: azure(func(v *view) bool {
-				a := v.rev.Spec.ResourceAttributes
-				return a != nil && (strings.Contains(a.Namespace, "/") || strings.Contains(a.Namespace, "..") || len(a.Namespace) > 63)
-			}),
-		},
-		{
 			ID: "discovery-paths", gives: Refused, Reason: "Discovery is the paths that Kubernetes' own roles allow, and not whatever begins like one.",
 			about: azure(func(v *view) bool { return v.rev.Spec.NonResourceAttributes != nil }),
 		},
@@ -143,6 +141,28 @@ func (v *view) verb() string {
 		return n.Verb
 	}
 	return v.rev.Spec.ResourceAttributes.Verb
+}
+
+// Names as Kubernetes has them.
+const (
+	labelForm = `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`
+	nameForm  = `\*|[a-z0-9]+([-_]*(\.?[a-z0-9])+)*`
+	verbForm  = `\*|[A-Za-z0-9][-_:A-Za-z0-9]*`
+	pathForm  = `/|(/[^/%?#\\]+)+/?`
+)
+
+func (v *view) malformed() bool {
+	is := func(form, s string) bool {
+		whole, err := regexp.MatchString(`\A(`+form+`)\z`, s)
+		return err == nil && whole && len(s) <= 1024
+	}
+	if n := v.rev.Spec.NonResourceAttributes; n != nil {
+		segments := strings.Split(n.Path, "/")
+		return !is(verbForm, n.Verb) || !is(pathForm, n.Path) || slices.Contains(segments, "..") || slices.Contains(segments, ".")
+	}
+	a := v.rev.Spec.ResourceAttributes
+	return !is(verbForm, a.Verb) || !is(nameForm, a.Resource) || a.Group != "" && !is(nameForm, a.Group) || a.Namespace != "" && !is(labelForm, a.Namespace) ||
+		a.Subresource != "" && a.Verb != "impersonate" && !is(nameForm, a.Subresource)
 }
 
 // who finds whom a review is about. Ours without a person is an identity of the directory that nobody is.

@@ -26,6 +26,9 @@ type Config struct {
 	OrphanTimeout time.Duration
 	// Detach leaves the embedded clusters running when the server stops.
 	Detach bool
+	// Webhooks makes the API servers of embedded clusters ask about access by HTTPS, as those of attached clusters do. They
+	// ask at a Unix socket otherwise.
+	Webhooks bool
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
 	Log             *slog.Logger

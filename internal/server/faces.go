@@ -10,6 +10,8 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/insights"
+	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/caller"
@@ -93,20 +95,24 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	return mux, nil
 }
 
-// gateFace builds the webhooks of the embedded clusters, and the face that gates of attached clusters connect to until stop.
-func (s *Server) gateFace(m *mirror.Set, stop <-chan struct{}) (http.Handler, error) {
+// hook builds what answers the API servers of the embedded clusters.
+func (s *Server) hook(m *mirror.Set) (*kubehook.Handler, error) {
 	tokens, err := s.checker(directory.AKSServer().String())
 	if err != nil {
 		return nil, err
 	}
+	return &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}, nil
+}
+
+// gateFace serves the webhooks of the embedded clusters, and gates of attached clusters until stop.
+func (s *Server) gateFace(hook *kubehook.Handler, stop <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
-	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
-	h.Mount(mux)
+	hook.Mount(mux)
 	(&gatehouse.Handler{
 		DB: s.db, World: s.world, Authority: s.hooks, Issuer: s.cfg.endpoints().Login, Roster: &s.roster,
 		Hub: &gatehouse.Hub{DB: s.db, Log: s.log.With("room", "gatehouse")}, Stop: stop, Now: s.cfg.Now, Log: s.log,
 	}).Mount(mux)
-	return mux, nil
+	return mux
 }
 
 // rosterOf shows ARM what gates said of themselves.
@@ -125,9 +131,9 @@ func (r rosterOf) Of(id ident.ClusterID) []containerservice.GateStatus {
 }
 
 // clusters builds the driver of embedded clusters.
-func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
+func (s *Server) clusters(m *mirror.Set, gate *kubehook.Handler) *embedded.Supervisor {
 	hook := func(kind string) string { return s.cfg.gateURL() + "/clusters/{cluster}/" + kind }
-	return &embedded.Supervisor{
+	driver := &embedded.Supervisor{
 		Binary: s.cfg.Localkube, Dir: s.cfg.Data.Clusters(), Host: s.cfg.host, Ports: s.cfg.ClusterPorts,
 		OrphanTimeout: s.cfg.OrphanTimeout, Detach: s.cfg.Detach, Now: s.cfg.Now, Log: s.log.With("room", "embedded"),
 		Hooks: embedded.Hooks{
@@ -139,6 +145,10 @@ func (s *Server) clusters(m *mirror.Set) *embedded.Supervisor {
 		},
 		Closed: m.Drop,
 	}
+	if !s.cfg.Webhooks {
+		driver.Hooks.Line = gate.ServeLine
+	}
+	return driver
 }
 
 // ownRules reads the clusters' own roles and bindings; nil while they are not known.
@@ -152,7 +162,7 @@ func ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
 }
 
 // armFace builds the Resource Manager API and what does its long-running operations.
-func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor, m *mirror.Set) (http.Handler, *arm.Runner, *containerservice.Handler, error) {
+func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor, m *mirror.Set) (*arm.Face, *arm.Runner, *containerservice.Handler, error) {
 	auth, err := s.checker(catalog.Audiences(directory.ResourceManager())...)
 	if err != nil {
 		return nil, nil, nil, err
@@ -172,6 +182,8 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.Mount(face, runner)
 	groups.Mount(face)
 	roles.Mount(face)
+	(&locks.Handler{DB: s.db, Contents: contents}).Mount(face)
+	(&insights.Handler{DB: s.db}).Mount(face)
 	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
 	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)

@@ -8,6 +8,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/upkeep"
@@ -19,8 +20,12 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	defer func() { err = errors.Join(err, s.close()) }()
 	mirrors := &mirror.Set{Log: s.log.With("room", "mirror"), Now: s.cfg.Now}
 	defer mirrors.Close()
-	driver := s.clusters(mirrors)
-	all, runner, aks, err := s.build(driver, mirrors, ctx.Done())
+	hook, err := s.hook(mirrors)
+	if err != nil {
+		return err
+	}
+	driver := s.clusters(mirrors, hook)
+	all, work, aks, err := s.build(driver, mirrors, hook, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -35,13 +40,13 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		return err
 	}
 	tasks := []task{
-		runner,
 		s.keys.Run,
 		upkeep.Sweep{DB: s.db, Now: s.cfg.Now, Log: s.log.With("room", "upkeep")}.Run,
 		recoveries{db: s.db, dir: s.cfg.Data, log: s.log, now: s.cfg.Now}.run,
 		s.renew,
 		func(ctx context.Context) error { return s.keepClusters(ctx, aks, driver) },
 	}
+	tasks = append(tasks, work...)
 	for i, l := range all {
 		tasks = append(tasks, func(ctx context.Context) error { return serve(ctx, l, bound[i], s.log) })
 	}
@@ -49,8 +54,8 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 	return runTasks(ctx, tasks...)
 }
 
-// build makes the faces and their listeners, and the task that does long-running operations.
-func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-chan struct{}) ([]listener, task, *containerservice.Handler, error) {
+// build makes the faces and their listeners, and the tasks that they leave behind their answers.
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{}) ([]listener, []task, *containerservice.Handler, error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
 		return nil, nil, nil, err
@@ -67,10 +72,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	gate, err := s.gateFace(mirrors, stop)
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	gate := s.gateFace(hook, stop)
 	clients, err := s.hookClients()
 	if err != nil {
 		return nil, nil, nil, err
@@ -81,7 +83,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, stop <-
 		{"ARM", s.cfg.address(1), armAPI, open},
 		{"Graph", s.cfg.address(2), graphAPI, open},
 		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},
-	}, runner.Run, aks, nil
+	}, []task{runner.Run, armAPI.KeepActivity}, aks, nil
 }
 
 // keepClusters brings back the clusters that should run, and stops the driver at the end.

@@ -79,7 +79,7 @@ func BenchmarkFollow(b *testing.B) {
 	}
 	for b.Loop() {
 		n := 0
-		if err := db.Follow(b.Context(), func(c feed.Change) { n = len(c.Events) }); err != nil || n < 10_000 {
+		if err := db.Follow(b.Context(), func(c feed.Change) { n += len(c.Events) }); err != nil || n < 10_000 {
 			b.Fatal(n, err)
 		}
 	}

@@ -152,17 +152,16 @@ func (db *DB) Close() error {
 // Head returns the newest revision that followers have seen.
 func (db *DB) Head() feed.Revision { return feed.Revision(db.head.Load()) }
 
-// Follow calls f with a snapshot of the store and then with every later change, in order, without a gap. f is called
-// while writes wait: it must be quick and must not write. It must not change what it is given.
+// Follow calls f with a snapshot of the store, in one or more parts, and then with every later change, in order, without a
+// gap. f is called while writes wait: it must be quick and must not write. It must not change what it is given.
 func (db *DB) Follow(ctx context.Context, f func(feed.Change)) error {
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	snap, err := db.Snapshot(ctx)
+	at, err := db.tellSnapshot(ctx, f)
 	if err != nil {
 		return err
 	}
-	f(snap)
-	db.followers = append(db.followers, &follower{f, snap.Revision})
+	db.followers = append(db.followers, &follower{f, at})
 	return nil
 }
 

@@ -170,6 +170,11 @@ func (s Sweep) Once(ctx context.Context) (int64, error) {
 		if n, err = tx.DeleteExpired(s.Now().Add(-s.After)); err != nil {
 			return err
 		}
+		old, err := tx.DeleteActivities(s.Now().Add(-audit.ActivityKept))
+		if err != nil {
+			return err
+		}
+		n += old
 		return tx.DeleteEndedOperations(s.Now().Add(-operationsKept))
 	})
 	if err != nil {

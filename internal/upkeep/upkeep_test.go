@@ -270,3 +270,32 @@ func TestRunLooksAgainAndAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestSweepForgetsOldActivities: the activity log goes back 90 days.
+func TestSweepForgetsOldActivities(t *testing.T) {
+	r := newRig(t)
+	tenant := ident.New[ident.TenantID]()
+	_, err := r.db.Update(t.Context(), func(tx *store.Tx) error {
+		return tx.PutActivity(audit.Activity{At: r.Now(), Tenant: tenant, Action: "a/b/write"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweep := upkeep.Sweep{DB: r.db, Now: r.Now, Log: slog.New(slog.DiscardHandler)}
+	for _, step := range []struct {
+		move time.Duration
+		want int
+	}{{89 * 24 * time.Hour, 1}, {25 * time.Hour, 0}} {
+		r.move(step.move)
+		if _, err := sweep.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		err := r.db.View(t.Context(), func(tx *store.Tx) error {
+			return tx.Activities(tenant, ident.SubscriptionID{}, time.Time{}, r.Now(), 0, func(int64, audit.Activity) bool { n++; return true })
+		})
+		if err != nil || n != step.want {
+			t.Errorf("after %s more: %d, %v", step.move, n, err)
+		}
+	}
+}

@@ -43,12 +43,16 @@ type Event struct {
 	// ClientRequestID is what the client sent for its own use; at most 64 characters of it are kept.
 	ClientRequestID string
 	attrs           []slog.Attr
+	describe        func() []slog.Attr
 	level           slog.Level
 	err             error
 }
 
 // Add puts a value into the log entry.
 func (e *Event) Add(key string, value any) { e.attrs = append(e.attrs, slog.Any(key, value)) }
+
+// Describe gives the rest of the log entry, to be asked for once, and only if the entry is written at all.
+func (e *Event) Describe(f func() []slog.Attr) { e.describe = f }
 
 // Raise logs the entry at a level of at least l. It starts at debug.
 func (e *Event) Raise(l slog.Level) { e.level = max(e.level, l) }
@@ -71,25 +75,38 @@ func (a Adapter) Handle(h Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, ev))
 		rec := &recorder{ResponseWriter: w}
 		a.serve(h, rec, r, ev)
-		attrs := append([]slog.Attr{
-			slog.String("face", a.Face), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.Int("status", rec.status()), slog.Duration("took", a.Now().Sub(start)),
-			slog.String("requestId", ev.RequestID.String()),
-		}, ev.attrs...)
-		level := ev.level
-		if ev.err != nil {
-			f := fault.As(ev.err)
-			attrs = append(attrs, slog.String("error", f.Error()))
-			if c := errors.Unwrap(f); c != nil {
-				attrs = append(attrs, slog.String("cause", c.Error()))
-			}
-			level = max(level, slog.LevelInfo)
-			if f.Kind == fault.Internal {
-				level = slog.LevelError
-			}
-		}
-		a.Log.LogAttrs(r.Context(), level, "request", attrs...)
+		a.log(r, rec, ev, start)
 	})
+}
+
+// log writes the one entry of a request.
+func (a Adapter) log(r *http.Request, rec *recorder, ev *Event, start time.Time) {
+	level := ev.level
+	if ev.err != nil {
+		level = max(level, slog.LevelInfo)
+		if fault.As(ev.err).Kind == fault.Internal {
+			level = slog.LevelError
+		}
+	}
+	if !a.Log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := append([]slog.Attr{
+		slog.String("face", a.Face), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", rec.status()), slog.Duration("took", a.Now().Sub(start)),
+		slog.String("requestId", ev.RequestID.String()),
+	}, ev.attrs...)
+	if ev.describe != nil {
+		attrs = append(attrs, ev.describe()...)
+	}
+	if ev.err != nil {
+		f := fault.As(ev.err)
+		attrs = append(attrs, slog.String("error", f.Error()))
+		if c := errors.Unwrap(f); c != nil {
+			attrs = append(attrs, slog.String("cause", c.Error()))
+		}
+	}
+	a.Log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 func (a Adapter) serve(h Handler, w *recorder, r *http.Request, ev *Event) {
@@ -166,14 +183,28 @@ const MaxBody = 4 << 20
 
 // ReadBody reads a request body of at most limit bytes.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
+	return AppendBody(make([]byte, 0, bytes.MinRead), w, r, limit)
+}
+
+// AppendBody reads a request body of at most limit bytes to the end of b.
+func AppendBody(b []byte, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body := http.MaxBytesReader(w, r.Body, limit)
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, fault.New(fault.TooLarge, "RequestContentTooLarge", "The request body is larger than %d bytes.", limit)
 		}
-		return nil, fault.New(fault.Invalid, "InvalidRequestContent", "The request body could not be read.").Because(err)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "InvalidRequestContent", "The request body could not be read.").Because(err)
+		}
 	}
-	return b, nil
 }
 
 // DecodeJSON reads a JSON body of at most MaxBody bytes into v. Unknown fields are let through, as the real services do;

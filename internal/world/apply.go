@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -16,7 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/session"
 )
 
-// Apply applies a change: first a snapshot, then each change that follows the world's revision.
+// Apply applies a change: first a snapshot, in parts or whole, then each change that follows the world's revision.
 // A change that does not follow, or cannot be read, breaks the world: it stays broken until it is built anew.
 func (w *World) Apply(c feed.Change) error {
 	w.mu.Lock()
@@ -24,8 +25,8 @@ func (w *World) Apply(c feed.Change) error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if w.loaded && c.Revision != w.revision+1 {
-		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, w.revision)
+	if w.loaded && (c.Partial || c.Revision != w.revision+1) || w.loading && c.Revision != w.part {
+		w.broken = fmt.Errorf("world: change %d does not follow %d", c.Revision, max(w.revision, w.part))
 		return w.broken
 	}
 	for _, e := range c.Events {
@@ -34,7 +35,11 @@ func (w *World) Apply(c feed.Change) error {
 			return w.broken
 		}
 	}
-	w.loaded, w.revision, w.at = true, c.Revision, c.At
+	if c.Partial {
+		w.loading, w.part = true, c.Revision
+		return nil
+	}
+	w.loading, w.loaded, w.revision, w.at = false, true, c.Revision, c.At
 	return nil
 }
 
@@ -58,6 +63,8 @@ func (w *World) apply(e feed.Event) error {
 		return w.applyGroup(e, put)
 	case feed.Member:
 		return w.applyMember(e, put)
+	case feed.Memberships:
+		return w.applyMemberships(e, put)
 	case feed.DirectoryRole:
 		return w.applyDirectoryRole(e, put)
 	case feed.PermissionGrant:
@@ -126,22 +133,24 @@ func (w *World) applyUser(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if old, ok := w.principals[id]; ok {
-		delete(w.upns, nameKey{old.Tenant, directory.Fold(old.Name)})
-	}
 	if !put {
-		delete(w.principals, id)
+		w.setPrincipal(id, nil)
 		return nil
 	}
-	var u directory.User
+	var u struct { // what decisions read of a directory.User
+		Tenant            ident.TenantID `json:"tenant"`
+		UserPrincipalName string         `json:"userPrincipalName"`
+		DisplayName       string         `json:"displayName"`
+		AccountEnabled    bool           `json:"accountEnabled"`
+		SessionsValidFrom time.Time      `json:"sessionsValidFrom"`
+	}
 	if err := json.Unmarshal(e.Value, &u); err != nil {
 		return err
 	}
-	w.principals[id] = Principal{
+	w.setPrincipal(id, &Principal{
 		ID: id, Kind: User, Enabled: u.AccountEnabled, Tenant: u.Tenant, Name: u.UserPrincipalName,
 		DisplayName: u.DisplayName, ValidFrom: u.SessionsValidFrom,
-	}
-	w.upns[nameKey{u.Tenant, directory.Fold(u.UserPrincipalName)}] = id
+	})
 	return nil
 }
 
@@ -150,21 +159,21 @@ func (w *World) applyServicePrincipal(e feed.Event, put bool) error {
 	if err != nil {
 		return err
 	}
-	if old, ok := w.principals[id]; ok {
+	if old := w.who(&id); old != nil {
 		delete(w.apps, appKey{old.Tenant, old.AppID})
 	}
 	if !put {
-		delete(w.principals, id)
+		w.setPrincipal(id, nil)
 		return nil
 	}
 	var p directory.ServicePrincipal
 	if err := json.Unmarshal(e.Value, &p); err != nil {
 		return err
 	}
-	w.principals[id] = Principal{
+	w.setPrincipal(id, &Principal{
 		ID: id, Kind: ServicePrincipal, Enabled: p.AccountEnabled, Tenant: p.Tenant, Name: id.String(),
 		DisplayName: p.DisplayName, AppID: p.AppID, ValidFrom: p.SessionsValidFrom,
-	}
+	})
 	w.apps[appKey{p.Tenant, p.AppID}] = id
 	return nil
 }
@@ -226,6 +235,21 @@ func (w *World) applyMember(e feed.Event, put bool) error {
 	return nil
 }
 
+func (w *World) applyMemberships(e feed.Event, put bool) error {
+	member, err := ident.Parse[ident.ObjectID](e.Key)
+	if err != nil {
+		return err
+	}
+	if !put || w.loaded {
+		return fmt.Errorf("memberships outside a snapshot")
+	}
+	if w.groupIDs, err = e.Groups(w.groupIDs[:0]); err != nil {
+		return err
+	}
+	w.nodes.joinAll(w.groupIDs, member)
+	return nil
+}
+
 func (w *World) applyDirectoryRole(e feed.Event, put bool) error {
 	r, p, ok := strings.Cut(e.Key, "/")
 	if !ok {
@@ -283,7 +307,16 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		w.unassign(id)
 		return nil
 	}
-	var a rbac.Assignment
+	var a struct { // what decisions read of a rbac.Assignment
+		ID               ident.RoleAssignmentID `json:"id"`
+		Scope            string                 `json:"scope"`
+		RoleDefinitionID ident.RoleDefinitionID `json:"roleDefinitionId"`
+		PrincipalID      ident.ObjectID         `json:"principalId"`
+		PrincipalType    rbac.PrincipalType     `json:"principalType"`
+		Tenant           ident.TenantID         `json:"tenant"`
+		Condition        string                 `json:"condition"`
+		ConditionVersion string                 `json:"conditionVersion"`
+	}
 	if err := json.Unmarshal(e.Value, &a); err != nil {
 		return err
 	}
@@ -291,7 +324,10 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		return fmt.Errorf("value is of assignment %s", a.ID)
 	}
 	w.unassign(id)
-	w.assign(rbac.NewGrant(a, w.definitions[a.RoleDefinitionID]))
+	w.assign(w.nodes.index.NewGrant(rbac.Assignment{
+		ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType,
+		Tenant: a.Tenant, Condition: a.Condition, ConditionVersion: a.ConditionVersion,
+	}, w.definitions[a.RoleDefinitionID]))
 	return nil
 }
 
@@ -299,12 +335,11 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 func (w *World) assign(g *rbac.Grant) {
 	a := &g.Assignment
 	w.assignments[a.ID] = g
-	w.nodes.hold(a.PrincipalID, func(held *rbac.Grants) *rbac.Grants {
-		if g.Role == nil {
-			return held.Without(a.ID)
-		}
-		return held.With(g)
-	})
+	if g.Role == nil {
+		w.nodes.release(g)
+	} else {
+		w.nodes.hold(g)
+	}
 	if g.Role == nil || g.Role.Definition.Type != rbac.BuiltInRole {
 		if w.custom[a.RoleDefinitionID] == nil {
 			w.custom[a.RoleDefinitionID] = map[ident.RoleAssignmentID]struct{}{}
@@ -320,7 +355,7 @@ func (w *World) unassign(id ident.RoleAssignmentID) {
 		return
 	}
 	delete(w.assignments, id)
-	w.nodes.hold(g.Assignment.PrincipalID, func(held *rbac.Grants) *rbac.Grants { return held.Without(id) })
+	w.nodes.release(g)
 	if of := w.custom[g.Assignment.RoleDefinitionID]; of != nil {
 		if delete(of, id); len(of) == 0 {
 			delete(w.custom, g.Assignment.RoleDefinitionID)

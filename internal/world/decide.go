@@ -11,29 +11,24 @@ import (
 type facts World
 
 func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
-	if n := f.nodes.find(id); n != nil {
+	if r, ok := f.nodes.search(&id); ok {
+		n := f.nodes.at(r)
 		return n.grants, n.in
 	}
 	return nil, nil
 }
 
-func (f *facts) Group(r rbac.GroupRef, mask uint64) (*ident.ObjectID, *rbac.Grants, []rbac.GroupRef) {
-	// Most groups hold nothing where the request is, and are in no group: then their nodes, which are spread over the
-	// memory, are not looked at.
-	hint := &f.nodes.hints[r]
-	var above []rbac.GroupRef
-	if hint.nested {
-		above = f.nodes.over(r)
-	}
-	if !hint.group {
-		return &f.nobody, nil, above
+func (f *facts) Group(r rbac.GroupRef) (*ident.ObjectID, *rbac.Grants) {
+	if !f.nodes.index.IsGroup(r) {
+		return nil, nil
 	}
 	n := f.nodes.at(r)
-	if hint.mask&mask == 0 {
-		return &n.id, nil, above
-	}
-	return &n.id, n.grants, above
+	return &n.id, n.grants
 }
+
+func (f *facts) Above(r rbac.GroupRef) []rbac.GroupRef { return f.nodes.over(r) }
+
+func (f *facts) Index() *rbac.Index { return &f.nodes.index }
 
 // Denials are none: nothing makes deny assignments yet.
 func (f *facts) Denials() []*rbac.Denial { return nil }
@@ -42,7 +37,10 @@ func (f *facts) Denials() []*rbac.Denial { return nil }
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	req.Above = w.keysAbove(w.principals[req.Principal].Tenant, req.Scope)
+	req.Above = nil
+	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
+		req.Above = w.keysAbove(n, req.Scope)
+	}
 	return rbac.Decide(req, (*facts)(w))
 }
 
@@ -73,7 +71,7 @@ func (w *World) WhoCan(req rbac.KubeRequest, rules *rbac.ClusterRules, ids []ide
 	defer w.mu.RUnlock()
 	return rbac.WhoCan(req, rules, (*facts)(w), func(yield func(ident.ObjectID, string) bool) {
 		for _, id := range ids {
-			if p, ok := w.principals[id]; ok && p.Enabled && !yield(id, p.Name) {
+			if p := w.who(&id); p != nil && p.Enabled && !yield(id, p.Name) {
 				return
 			}
 		}
@@ -90,7 +88,7 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
-	r.Above = w.above[c.Subscription]
+	r.Above = w.above[c.Subscription].keys
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())
@@ -103,9 +101,9 @@ func (w *World) Principals(tenant ident.TenantID) []ident.ObjectID {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	var out []ident.ObjectID
-	for id := range w.principals {
-		if w.principals[id].Tenant == tenant {
-			out = append(out, id)
+	for r := range w.nodes.length {
+		if n := w.nodes.at(rbac.GroupRef(r)); n.who != nil && n.who.Tenant == tenant {
+			out = append(out, n.id)
 		}
 	}
 	return out

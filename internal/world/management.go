@@ -128,17 +128,28 @@ func orRoot(name string, tenant ident.TenantID) string {
 	return name
 }
 
-// keysAbove returns the management groups above a scope, in the form in which rbac compares scopes. The lock is held.
-func (w *World) keysAbove(tenant ident.TenantID, scope string) []string {
+// ladder is what is above a subscription: the management groups, in the form in which rbac compares scopes. home is its tenant's
+// number.
+type ladder struct {
+	home uint32
+	keys []string
+}
+
+// keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
+// lock is held.
+func (w *World) keysAbove(n *node, scope string) []string {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
-		if err != nil || w.subscriptions[id].Tenant != tenant {
+		if err != nil {
 			return nil
 		}
-		return w.above[id]
+		if l := w.above[id]; l.home == n.home {
+			return l.keys
+		}
+		return nil
 	}
-	return keys(w.managementGroupsAbove(tenant, scope))
+	return keys(w.managementGroupsAbove(n.who.Tenant, scope))
 }
 
 func keys(groups []resource.ManagementGroup) []string {
@@ -149,11 +160,15 @@ func keys(groups []resource.ManagementGroup) []string {
 	return out
 }
 
+func (w *World) ladderOf(id ident.SubscriptionID, tenant ident.TenantID) ladder {
+	return ladder{w.homeOf(tenant), keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))}
+}
+
 // lift works out anew what is above a tenant's subscriptions. The lock is held.
 func (w *World) lift(tenant ident.TenantID) {
 	for id, s := range w.subscriptions {
 		if s.Tenant == tenant {
-			w.above[id] = keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))
+			w.above[id] = w.ladderOf(id, tenant)
 		}
 	}
 }
@@ -168,7 +183,7 @@ func (w *World) applySubscription(e feed.Event, put bool) error {
 	}
 	delete(w.above, id)
 	if s, ok := w.subscriptions[id]; ok {
-		w.above[id] = keys(w.managementGroupsAbove(s.Tenant, "/subscriptions/"+id.String()))
+		w.above[id] = w.ladderOf(id, s.Tenant)
 	}
 	return nil
 }

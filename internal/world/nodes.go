@@ -1,6 +1,7 @@
 package world
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 
@@ -8,47 +9,70 @@ import (
 	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
-// nodes numbers every object that is in a group, is a group or holds an assignment, so that an edge between two of them
-// takes four bytes and following it no search. Numbers are given once and kept.
+// nodes numbers every object that is a principal, is in a group, is a group or holds an assignment, so that an edge between
+// two of them takes four bytes and following it no search. Numbers are given once and kept.
+//
+// What decisions ask of groups first is in the index, close together; nodes are spread over the memory, one line each.
 type nodes struct {
-	numbers map[ident.ObjectID]rbac.GroupRef
-	chunks  [][]node
-	hints   []hint
+	seed    maphash.Seed
+	numbers table
+	chunks  []*[chunk]node
+	index   rbac.Index
 	length  int
+	// above holds what is above groups that are in groups, made when it is first asked for. Of an earlier epoch, it no
+	// longer counts.
+	above []*[chunk]atomic.Pointer[closure]
 	// epoch counts the changes after which what is above a group may be another.
 	epoch uint64
 }
 
-// hint is what decisions ask of a node first, kept close together.
-type hint struct {
-	mask          uint64 // of its grants
-	group, nested bool   // is a group that is there; is in some group
-}
-
-// node is an object as memberships and assignments see it.
+// node is an object as principals, memberships and assignments see it. It fits into one line of a processor's cache.
 type node struct {
 	id     ident.ObjectID
-	group  bool // is a group that is there
 	grants *rbac.Grants
 	// in are the groups that it is directly in, sorted by number, also ones that are not there.
 	in []rbac.GroupRef
-	// above is what is above a group, made when it is first asked for; of an earlier epoch, it no longer counts.
-	above atomic.Pointer[closure]
+	// who is the user or service principal; nil for what is none. home is the tenant that it is of, as World.homes numbers them.
+	who  *Principal
+	home uint32
 }
 
 // closure is every group above a group, without itself.
 type closure struct {
 	epoch uint64
 	refs  []rbac.GroupRef
+	room  [4]rbac.GroupRef // of refs, when they are few
 }
 
 const chunk = 1 << 12
 
 func (n *nodes) at(r rbac.GroupRef) *node { return &n.chunks[r/chunk][r%chunk] }
 
+func (n *nodes) hash(id *ident.ObjectID) uint64 { return maphash.Bytes(n.seed, id[:]) }
+
+// search returns an object's number. It is table.find, written out for the hot path.
+func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
+	if n.length == 0 {
+		return 0, false
+	}
+	h := uint32(n.hash(id))
+	slots := n.numbers.slots
+	for i := int(h); ; i++ {
+		s := slots[i&(len(slots)-1)]
+		if s == 0 {
+			return 0, false
+		}
+		if uint32(s>>32) == h {
+			if r := rbac.GroupRef(s) - 1; n.at(r).id == *id {
+				return r, true
+			}
+		}
+	}
+}
+
 // find returns an object's node, or nil.
-func (n *nodes) find(id ident.ObjectID) *node {
-	if r, ok := n.numbers[id]; ok {
+func (n *nodes) find(id *ident.ObjectID) *node {
+	if r, ok := n.search(id); ok {
 		return n.at(r)
 	}
 	return nil
@@ -56,33 +80,40 @@ func (n *nodes) find(id ident.ObjectID) *node {
 
 // number returns an object's number, and gives it one if it has none.
 func (n *nodes) number(id ident.ObjectID) rbac.GroupRef {
-	if r, ok := n.numbers[id]; ok {
+	if r, ok := n.search(&id); ok {
 		return r
 	}
 	r := rbac.GroupRef(n.length)
 	if n.length%chunk == 0 {
-		n.chunks = append(n.chunks, make([]node, chunk))
+		n.chunks, n.above = append(n.chunks, new([chunk]node)), append(n.above, new([chunk]atomic.Pointer[closure]))
 	}
 	n.length++
-	n.hints = append(n.hints, hint{})
-	n.numbers[id] = r
+	n.numbers.insert(n.hash(&id), uint32(r))
+	n.index.Number(id)
 	n.at(r).id = id
 	return r
 }
 
-// hold puts down what is assigned to an object.
-func (n *nodes) hold(id ident.ObjectID, change func(*rbac.Grants) *rbac.Grants) {
-	r := n.number(id)
+// hold puts down a grant, release takes it away again.
+func (n *nodes) hold(g *rbac.Grant) {
+	r := n.number(g.Assignment.PrincipalID)
 	x := n.at(r)
-	x.grants = change(x.grants)
-	n.hints[r].mask = x.grants.Mask()
+	x.grants = x.grants.With(g)
+	n.index.Hold(r, g)
+}
+
+func (n *nodes) release(g *rbac.Grant) {
+	if r, ok := n.search(&g.Assignment.PrincipalID); ok {
+		x := n.at(r)
+		x.grants = x.grants.Without(g.Assignment.ID)
+		n.index.Release(r, g, x.grants)
+	}
 }
 
 // setGroup notes that a group is there, or no longer.
 func (n *nodes) setGroup(id ident.ObjectID, there bool) {
-	r := n.number(id)
-	if x := n.at(r); x.group != there {
-		x.group, n.hints[r].group = there, there
+	if r := n.number(id); n.index.IsGroup(r) != there {
+		n.index.SetGroup(r, there)
 		n.epoch++
 	}
 }
@@ -93,14 +124,33 @@ func (n *nodes) join(group, member ident.ObjectID) {
 	m := n.at(r)
 	if i, there := slices.BinarySearch(m.in, g); !there {
 		m.in = slices.Insert(m.in, i, g)
-		n.hints[r].nested = true
-		n.moved(m)
+		n.index.SetNested(r, true)
+		n.moved(r)
 	}
 }
 
+// joinAll puts a member into groups.
+func (n *nodes) joinAll(groups []ident.ObjectID, member ident.ObjectID) {
+	r := n.number(member)
+	if len(n.at(r).in) > 0 || len(groups) == 0 {
+		for _, g := range groups {
+			n.join(g, member)
+		}
+		return
+	}
+	in := make([]rbac.GroupRef, len(groups))
+	for i := range groups {
+		in[i] = n.number(groups[i])
+	}
+	slices.Sort(in)
+	n.at(r).in = slices.Compact(in)
+	n.index.SetNested(r, true)
+	n.moved(r)
+}
+
 func (n *nodes) leave(group, member ident.ObjectID) {
-	r, in := n.numbers[member]
-	g, known := n.numbers[group]
+	r, in := n.search(&member)
+	g, known := n.search(&group)
 	if !in || !known {
 		return
 	}
@@ -108,32 +158,36 @@ func (n *nodes) leave(group, member ident.ObjectID) {
 	if i, there := slices.BinarySearch(m.in, g); there {
 		m.in = slices.Delete(m.in, i, i+1)
 		if len(m.in) == 0 {
-			m.in, n.hints[r].nested = nil, false
+			m.in = nil
+			n.index.SetNested(r, false)
 		}
-		n.moved(m)
+		n.moved(r)
 	}
 }
 
 // moved notes that a member is in other groups. The membership of what is no group changes nothing above any group; what is
 // above it may have been asked for while it was one.
-func (n *nodes) moved(m *node) {
-	if m.group || m.above.Load() != nil {
+func (n *nodes) moved(r rbac.GroupRef) {
+	if n.index.IsGroup(r) || n.closure(r).Load() != nil {
 		n.epoch++
 	}
 }
 
+func (n *nodes) closure(r rbac.GroupRef) *atomic.Pointer[closure] { return &n.above[r/chunk][r%chunk] }
+
 // over returns every group above a group, without itself. Two readers may make it at once, to the same effect.
 func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
-	x := n.at(r)
-	if len(x.in) == 0 {
+	if !n.index.IsNested(r) {
 		return nil
 	}
-	if c := x.above.Load(); c != nil && c.epoch == n.epoch {
+	kept := n.closure(r)
+	if c := kept.Load(); c != nil && c.epoch == n.epoch {
 		return c.refs
 	}
 	seen := map[rbac.GroupRef]struct{}{r: {}}
 	todo := []rbac.GroupRef{r}
-	var out []rbac.GroupRef
+	c := &closure{epoch: n.epoch}
+	out := c.room[:0]
 	for len(todo) > 0 {
 		last := len(todo) - 1
 		at := todo[last]
@@ -144,24 +198,28 @@ func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 			}
 			seen[up] = struct{}{}
 			todo = append(todo, up)
-			if n.at(up).group {
+			if n.index.IsGroup(up) {
 				out = append(out, up)
 			}
 		}
 	}
-	x.above.Store(&closure{epoch: n.epoch, refs: out})
+	c.refs = out
+	kept.Store(c)
 	return out
 }
 
 // groupsOf returns every group that an object is in, without itself, sorted by id.
 func (n *nodes) groupsOf(id ident.ObjectID) []ident.ObjectID {
-	x := n.find(id)
+	x := n.find(&id)
 	if x == nil || len(x.in) == 0 {
 		return nil
 	}
 	out := make([]ident.ObjectID, 0, len(x.in))
 	add := func(r rbac.GroupRef) {
-		if g := n.at(r); g.group && g.id != id {
+		if !n.index.IsGroup(r) {
+			return
+		}
+		if g := n.at(r); g.id != id {
 			out = append(out, g.id)
 		}
 	}

@@ -12,14 +12,14 @@ import (
 func (w *World) MembershipPath(id, group ident.ObjectID) []ident.ObjectID {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	start, ok := w.nodes.numbers[id]
+	start, ok := w.nodes.search(&id)
 	if !ok {
 		return nil
 	}
 	from := map[rbac.GroupRef]rbac.GroupRef{start: start}
 	for todo := []rbac.GroupRef{start}; len(todo) > 0; todo = todo[1:] {
 		for _, up := range w.nodes.at(todo[0]).in {
-			if _, seen := from[up]; seen || !w.nodes.at(up).group {
+			if _, seen := from[up]; seen || !w.nodes.index.IsGroup(up) {
 				continue
 			}
 			from[up] = todo[0]

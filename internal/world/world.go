@@ -8,6 +8,7 @@ package world
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -53,27 +54,29 @@ type World struct {
 	// loaded is set by the first change, the snapshot; the snapshot of an empty store is at revision 0 too.
 	loaded   bool
 	revision feed.Revision
-	at       time.Time
+	// loading is true while parts of a snapshot, which is at the revision part, are still to come.
+	loading bool
+	part    feed.Revision
+	at      time.Time
 	// broken is set when a change could not be applied: the world then no longer knows, and says so.
 	broken error
 
 	tenants       map[ident.TenantID]directory.Tenant
 	domains       map[string]ident.TenantID
-	principals    map[ident.ObjectID]Principal
-	upns          map[nameKey]ident.ObjectID
+	upns          table // the numbers of users by tenant and name
 	apps          map[appKey]ident.ObjectID
 	applications  map[ident.ObjectID]directory.Application
 	appsByID      map[ident.ClientID]ident.ObjectID
 	appURIs       map[nameKey]ident.ObjectID
 	groups        map[ident.ObjectID]directory.Group
-	nodes         nodes // memberships, and assignments by holder
-	nobody        ident.ObjectID
+	nodes         nodes // principals, memberships, and assignments by holder
 	roles         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}
 	consents      byHolder[directory.PermissionGrant]   // by client
 	appRoles      byHolder[directory.AppRoleAssignment] // by principal
 	subscriptions map[ident.SubscriptionID]resource.Subscription
 	management    map[nameKey]resource.ManagementGroup // by lower-case name
-	above         map[ident.SubscriptionID][]string    // the management groups above a subscription, as rbac compares scopes
+	above         map[ident.SubscriptionID]ladder
+	homes         map[ident.TenantID]uint32 // numbers tenants, from 1
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
 	// custom are the assignments of roles that may change.
@@ -84,6 +87,8 @@ type World struct {
 	certificates map[string]pki.Issued
 	sessions     map[ident.SessionID]session.Session
 	keys         map[string]keyring.Public
+
+	groupIDs []ident.ObjectID // room for the groups of one member
 }
 
 type nameKey struct {
@@ -101,20 +106,19 @@ func New() (*World, error) {
 	w := &World{
 		tenants:       map[ident.TenantID]directory.Tenant{},
 		domains:       map[string]ident.TenantID{},
-		principals:    map[ident.ObjectID]Principal{},
-		upns:          map[nameKey]ident.ObjectID{},
 		apps:          map[appKey]ident.ObjectID{},
 		applications:  map[ident.ObjectID]directory.Application{},
 		appsByID:      map[ident.ClientID]ident.ObjectID{},
 		appURIs:       map[nameKey]ident.ObjectID{},
 		groups:        map[ident.ObjectID]directory.Group{},
-		nodes:         nodes{numbers: map[ident.ObjectID]rbac.GroupRef{}},
+		nodes:         nodes{seed: maphash.MakeSeed()},
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		consents:      newByHolder(func(g directory.PermissionGrant) ident.ObjectID { return g.Client }),
 		appRoles:      newByHolder(func(a directory.AppRoleAssignment) ident.ObjectID { return a.Principal }),
 		subscriptions: map[ident.SubscriptionID]resource.Subscription{},
 		management:    map[nameKey]resource.ManagementGroup{},
-		above:         map[ident.SubscriptionID][]string{},
+		above:         map[ident.SubscriptionID]ladder{},
+		homes:         map[ident.TenantID]uint32{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
 		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},
@@ -178,24 +182,32 @@ func (w *World) Tenants() []directory.Tenant {
 func (w *World) Principal(id ident.ObjectID) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[id]
-	return p, ok
+	if p := w.who(&id); p != nil {
+		return *p, true
+	}
+	return Principal{}, false
 }
 
 // UserByUPN returns a user of a tenant by user principal name, without case.
 func (w *World) UserByUPN(tenant ident.TenantID, upn string) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[w.upns[nameKey{tenant, directory.Fold(upn)}]]
-	return p, ok
+	if p := w.byUPN(tenant, directory.Fold(upn)); p != nil {
+		return *p, true
+	}
+	return Principal{}, false
 }
 
 // ServicePrincipalOf returns an application's service principal in a tenant.
 func (w *World) ServicePrincipalOf(tenant ident.TenantID, app ident.ClientID) (Principal, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	p, ok := w.principals[w.apps[appKey{tenant, app}]]
-	return p, ok
+	if id, ok := w.apps[appKey{tenant, app}]; ok {
+		if p := w.who(&id); p != nil {
+			return *p, true
+		}
+	}
+	return Principal{}, false
 }
 
 // Application returns a registered application by its appId. First-party applications are not in the world.
@@ -255,7 +267,7 @@ func (w *World) IsMember(id, group ident.ObjectID) bool {
 func (w *World) GrantsOf(id ident.ObjectID) []*rbac.Grant {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if n := w.nodes.find(id); n != nil {
+	if n := w.nodes.find(&id); n != nil {
 		return n.grants.List()
 	}
 	return nil

@@ -40,6 +40,17 @@ func TestLegacyAzureCLI(t *testing.T) {
 	if got := harness.Must(t, withOld, "clients/kubectl", "get", "nodes", "-o", "name"); !strings.HasPrefix(got, "node/aks-nodepool1-") {
 		t.Errorf("nodes %q", got)
 	}
+
+	// The legacy integration, which newer az has no flags for, and the way out of it.
+	az("aks", "create", "-g", "rg", "-n", "v1", "--node-count", "1", "--aad-client-app-id", "8aaf8bd5-1bdd-4822-99ad-02bfaa63eea7",
+		"--aad-server-app-id", "2d5b4a9e-1c29-4a4c-8a6a-7a9f0f5a0f11", "--aad-server-app-secret", "secret", "--aad-tenant-id", k.Admin.TenantID, "--generate-ssh-keys", "-o", "none")
+	if got := az("aks", "show", "-g", "rg", "-n", "v1", "--query", "aadProfile.[serverAppId, managed]", "-o", "tsv"); got != "2d5b4a9e-1c29-4a4c-8a6a-7a9f0f5a0f11\nNone" {
+		t.Errorf("legacy profile %q", got)
+	}
+	az("aks", "update", "-g", "rg", "-n", "v1", "--enable-aad", "--aad-admin-group-object-ids", group, "-o", "none")
+	if got := az("aks", "show", "-g", "rg", "-n", "v1", "--query", "aadProfile.[serverAppId, managed]", "-o", "tsv"); got != "None\nTrue" && got != "None\ntrue" {
+		t.Errorf("migrated profile %q", got)
+	}
 	for _, left := range []string{".azure", ".kube"} {
 		if _, err := os.Stat(filepath.Join(home, left)); err == nil {
 			t.Errorf("~/%s was touched", left)

@@ -38,6 +38,11 @@ type Driver interface {
 	Ensure(context.Context, cluster.Desired) error
 	// WaitReady returns when the cluster is as last described.
 	WaitReady(context.Context, ident.ClusterID) error
+	// Drain moves what runs on nodes that the description does not have to others, as far as disruption budgets allow. When
+	// the context ends first, the error is a cluster.NotDrainedError.
+	Drain(context.Context, cluster.Desired) error
+	// Stop ends a cluster and keeps its data. Doing it again is no error.
+	Stop(context.Context, ident.ClusterID) error
 	// Delete ends a cluster and removes its data. Doing it again is no error.
 	Delete(context.Context, ident.ClusterID) error
 }
@@ -56,6 +61,8 @@ type Handler struct {
 	CredentialLife time.Duration
 	// ReadyWithin bounds how long a cluster may take to come up; 0 is 10 minutes.
 	ReadyWithin time.Duration
+	// DrainWithin bounds how long nodes that go away may take to be empty; 0 is 2 minutes.
+	DrainWithin time.Duration
 	// GateURL and GateCA are where gates of attached clusters connect to and what they verify that with; Gates tells of
 	// those that did.
 	GateURL, GateCA string
@@ -95,6 +102,13 @@ func (h *Handler) readyWithin() time.Duration {
 	return h.ReadyWithin
 }
 
+func (h *Handler) drainWithin() time.Duration {
+	if h.DrainWithin <= 0 {
+		return 2 * time.Minute
+	}
+	return h.DrainWithin
+}
+
 // Mount registers the routes and the workers.
 func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	route := func(method, pattern, action string, handle arm.HandlerFunc) {
@@ -115,11 +129,15 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	route(http.MethodPost, itemPath+"/listClusterAdminCredential", managedcluster.Type+"/listClusterAdminCredential/action", h.credential(managedcluster.ClusterAdmin))
 	route(http.MethodPost, itemPath+"/accessProfiles/{profile}/listCredential", managedcluster.Type+"/accessProfiles/listCredential/action", h.accessProfile)
 
-	route(http.MethodGet, itemPath+"/agentPools", managedcluster.Type+"/agentPools/read", h.agentPools)
-	route(http.MethodGet, itemPath+"/agentPools/{pool}", managedcluster.Type+"/agentPools/read", h.agentPool)
+	route(http.MethodPost, itemPath+"/start", managedcluster.Type+"/start/action", h.power(managedcluster.Running))
+	route(http.MethodPost, itemPath+"/stop", managedcluster.Type+"/stop/action", h.power(managedcluster.Stopped))
+	route(http.MethodPost, itemPath+"/abort", managedcluster.Type+"/abort/action", h.abort)
+	h.mountPools(route)
 	route(http.MethodGet, itemPath+"/upgradeProfiles/default", managedcluster.Type+"/upgradeProfiles/read", h.upgradeProfile)
 	route(http.MethodGet, below+"/locations/{location}/orchestrators", namespace+"/locations/orchestrators/read", h.orchestrators)
 	route(http.MethodGet, below+"/locations/{location}/kubernetesVersions", namespace+"/locations/kubernetesversions/read", h.kubernetesVersions)
+
+	route(http.MethodGet, below+"/locations/{location}/osOptions/default", namespace+"/locations/osOptions/read", h.osOptions)
 
 	route(http.MethodGet, itemPath+"/keyreeveCertificates", read, h.certificates)
 	route(http.MethodPost, itemPath+"/keyreeveCertificates/{fingerprint}/revoke", read, h.revoke)
@@ -127,7 +145,9 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	h.mountRefusals(route)
 
 	runner.Register(managedcluster.Type, managedcluster.Creating, arm.Worker{Do: h.bringUp, Succeeded: h.cameUp, Failed: h.failed})
-	runner.Register(managedcluster.Type, managedcluster.Updating, arm.Worker{Do: h.bringUp, Succeeded: h.cameUp, Failed: h.failed})
+	runner.Register(managedcluster.Type, managedcluster.Starting, arm.Worker{Do: h.bringUp, Succeeded: h.cameUp, Failed: h.failed})
+	runner.Register(managedcluster.Type, managedcluster.Stopping, arm.Worker{Do: h.shutDown, Succeeded: h.cameUp, Failed: h.failed})
+	runner.Register(managedcluster.Type, managedcluster.Updating, arm.Worker{Do: h.change, Succeeded: h.cameUp, Failed: h.failed})
 	runner.Register(managedcluster.Type, managedcluster.Rotating, arm.Worker{Do: h.bringUp, Succeeded: h.cameUp, Failed: h.failed})
 	runner.Register(managedcluster.Type, managedcluster.Deleting, arm.Worker{Do: h.takeDown, Succeeded: h.wentAway, Failed: h.failed})
 }
@@ -135,18 +155,21 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 // mountRefusals answers the operations of the real service that are not offered: with a plain no, and never as if done.
 func (h *Handler) mountRefusals(route func(method, pattern, action string, handle arm.HandlerFunc)) {
 	for _, op := range []string{
-		"start", "stop", "abort", "runCommand", "resetServicePrincipalProfile", "rotateServiceAccountSigningKeys", "listClusterMonitoringUserCredential",
-		"upgradeNodeImageVersion", "unpinManagedCluster",
+		"resetServicePrincipalProfile", "rotateServiceAccountSigningKeys", "listClusterMonitoringUserCredential", "upgradeNodeImageVersion",
+		"unpinManagedCluster",
 	} {
 		route(http.MethodPost, itemPath+"/"+op, managedcluster.Type+"/"+op+"/action", notOffered(op))
 	}
-	for _, m := range []string{http.MethodPut, http.MethodDelete} {
-		action := managedcluster.Type + "/agentPools/write"
-		if m == http.MethodDelete {
-			action = managedcluster.Type + "/agentPools/delete"
-		}
-		route(m, itemPath+"/agentPools/{pool}", action, notOffered("agentPools "+m))
-	}
+	route(http.MethodPost, itemPath+"/runCommand", managedcluster.Type+"/runcommand/action",
+		refused("runCommand", "no command is run in a cluster on a caller's behalf; use kubectl with the caller's own credential"))
+	const windows = itemPath + "/maintenanceConfigurations"
+	route(http.MethodGet, windows, managedcluster.Type+"/maintenanceConfigurations/read", none)
+	route(http.MethodPut, windows+"/{configuration}", managedcluster.Type+"/maintenanceConfigurations/write",
+		refused("maintenanceConfigurations", "nothing is upgraded by itself, so there is nothing to plan"))
+	route(http.MethodDelete, windows+"/{configuration}", managedcluster.Type+"/maintenanceConfigurations/delete", func(w http.ResponseWriter, _ *arm.Request) error {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
 }
 
 func notOffered(op string) arm.HandlerFunc {
@@ -154,6 +177,9 @@ func notOffered(op string) arm.HandlerFunc {
 		return fault.New(fault.Invalid, "OperationNotSupported", "Operation '%s' is not offered by this service.", op)
 	}
 }
+
+// key is the form in which operations name a cluster.
+func key(c managedcluster.Cluster) string { return strings.ToLower(c.ResourceID()) }
 
 // id returns the ARM id that a request's path names, in the group's own spelling.
 func id(r *arm.Request, group string) string {
@@ -251,7 +277,7 @@ func (h *Handler) keepSecrets(tx *store.Tx, id ident.ClusterID, s pki.Secrets) e
 func (h *Handler) StartAll(ctx context.Context) error {
 	var all error
 	for _, c := range h.World.Clusters() {
-		if c.ProvisioningState == managedcluster.Deleting || c.IsAttached() {
+		if c.ProvisioningState == managedcluster.Deleting || c.IsAttached() || c.PowerState == managedcluster.Stopped {
 			continue
 		}
 		if err := h.ensure(ctx, c.ID); err != nil {

@@ -102,14 +102,21 @@ version r
 const controlActions = `
 managedClusters r w d
 managedClusters/accessProfiles/listCredential action
-managedClusters/agentPools r
+managedClusters/abort action
+managedClusters/agentPools r w d
+managedClusters/agentPools/abort action
+managedClusters/agentPools/upgradeProfiles r
+managedClusters/availableAgentPoolVersions r
 managedClusters/listClusterAdminCredential action
 managedClusters/listClusterUserCredential action
 managedClusters/resetAADProfile action
 managedClusters/rotateClusterCertificates action
+managedClusters/start action
+managedClusters/stop action
 managedClusters/upgradeProfiles r
 locations/kubernetesversions r
 locations/orchestrators r
+locations/osOptions r
 `
 
 type operation struct {

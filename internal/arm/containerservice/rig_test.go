@@ -34,6 +34,8 @@ type driver struct {
 	mu      sync.Mutex
 	desired map[ident.ClusterID]cluster.Desired
 	deleted []ident.ClusterID
+	drained []int // how many nodes were wanted at each drain
+	stuck   error // what a drain ends with
 	fail    error
 	// hold, if set, keeps WaitReady and Delete waiting until it is closed.
 	hold  chan struct{}
@@ -76,6 +78,23 @@ func (d *driver) wait(ctx context.Context) error {
 }
 
 func (d *driver) WaitReady(ctx context.Context, _ ident.ClusterID) error { return d.wait(ctx) }
+
+func (d *driver) Drain(_ context.Context, want cluster.Desired) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drained = append(d.drained, len(want.Nodes))
+	return d.stuck
+}
+
+func (d *driver) Stop(ctx context.Context, id ident.ClusterID) error {
+	if err := d.wait(ctx); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.desired, id)
+	return nil
+}
 
 func (d *driver) Delete(ctx context.Context, id ident.ClusterID) error {
 	if err := d.wait(ctx); err != nil {

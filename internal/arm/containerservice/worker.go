@@ -17,18 +17,17 @@ import (
 	"github.com/keyreeve/keyreeve/internal/store"
 )
 
-func inputOf(op resource.Operation) (ident.ClusterID, error) {
+func inputOf(op resource.Operation) (input, error) {
 	var in input
 	if err := json.Unmarshal(op.Input, &in); err != nil {
-		return in.Cluster, fault.Wrap(err, "input of operation %s", op.ID)
+		return in, fault.Wrap(err, "input of operation %s", op.ID)
 	}
-	return in.Cluster, nil
+	return in, nil
 }
 
-// ensure tells the driver how a cluster should run, by what the store says now.
-func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
-	var d cluster.Desired
-	err := h.DB.View(ctx, func(tx *store.Tx) error {
+// describe says how a cluster should run, by what the store says now.
+func (h *Handler) describe(ctx context.Context, id ident.ClusterID) (d cluster.Desired, err error) {
+	err = h.DB.View(ctx, func(tx *store.Tx) error {
 		c, err := tx.Cluster(id)
 		if err != nil {
 			return err
@@ -40,6 +39,12 @@ func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
 		d = cluster.Describe(c, secrets)
 		return nil
 	})
+	return d, err
+}
+
+// ensure tells the driver how a cluster should run.
+func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
+	d, err := h.describe(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -51,21 +56,26 @@ func (h *Handler) ensure(ctx context.Context, id ident.ClusterID) error {
 
 // bringUp makes a cluster run as the store says, and waits for it.
 func (h *Handler) bringUp(ctx context.Context, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
-	release, err := h.locks.take(ctx, id)
+	release, err := h.locks.take(ctx, in.Cluster)
 	if err != nil {
 		return err
 	}
 	defer release()
+	return h.reach(ctx, in.Cluster)
+}
+
+// reach makes a cluster run as the store says, and waits for it. The cluster's lock is held.
+func (h *Handler) reach(ctx context.Context, id ident.ClusterID) error {
 	if err := h.ensure(ctx, id); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, h.readyWithin())
 	defer cancel()
-	err = h.Driver.WaitReady(ready, id)
+	err := h.Driver.WaitReady(ready, id)
 	if err == nil {
 		return nil
 	}
@@ -78,38 +88,94 @@ func (h *Handler) bringUp(ctx context.Context, op resource.Operation) error {
 	return fault.New(fault.Internal, "ControlPlaneFailed", "The cluster could not be started.").Because(err)
 }
 
-// cameUp ends an operation that brought a cluster up.
-func (h *Handler) cameUp(tx *store.Tx, op resource.Operation) error {
-	return h.setState(tx, op, managedcluster.Succeeded)
-}
-
-// failed ends an operation that did not reach its end.
-func (h *Handler) failed(tx *store.Tx, op resource.Operation, _ error) error {
-	return h.setState(tx, op, managedcluster.Failed)
-}
-
-func (h *Handler) setState(tx *store.Tx, op resource.Operation, state string) error {
-	id, err := inputOf(op)
+// change is bringUp for a cluster that runs: nodes that go away are emptied first.
+func (h *Handler) change(ctx context.Context, op resource.Operation) error {
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
-	c, err := tx.Cluster(id)
+	release, err := h.locks.take(ctx, in.Cluster)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !in.Undrained {
+		if err := h.drain(ctx, in.Cluster); err != nil {
+			return err
+		}
+	}
+	return h.reach(ctx, in.Cluster)
+}
+
+// drain empties the nodes that a cluster should no longer have. Only a budget that forbids it stops the change: an API
+// server that does not answer is what the change may be there to repair.
+func (h *Handler) drain(ctx context.Context, id ident.ClusterID) error {
+	d, err := h.describe(ctx, id)
+	if err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, h.drainWithin())
+	defer cancel()
+	err = h.Driver.Drain(limit, d)
+	if left, ok := errors.AsType[*cluster.NotDrainedError](err); ok && ctx.Err() == nil {
+		return fault.New(fault.Conflict, "PodDrainFailure",
+			"Drain of node %s did not complete within %s: pods [%s] could not be evicted. Please check the pod disruption budgets.",
+			left.Node, h.drainWithin(), strings.Join(left.Pods, " ")).Because(err)
+	}
+	if err != nil {
+		h.Log.WarnContext(ctx, "nodes go away without being emptied first", "cluster", id.String(), "error", err)
+	}
+	return ctx.Err()
+}
+
+// cameUp ends an operation that brought a cluster to what the store says.
+func (h *Handler) cameUp(tx *store.Tx, op resource.Operation) error {
+	return h.conclude(tx, op, func(c managedcluster.Cluster, _ input) managedcluster.Cluster {
+		c = c.Settled()
+		c.ProvisioningState = managedcluster.Succeeded
+		return c
+	})
+}
+
+// failed ends an operation that did not reach its end. One of an agent pool fails the pool alone.
+func (h *Handler) failed(tx *store.Tx, op resource.Operation, _ error) error {
+	return h.conclude(tx, op, func(c managedcluster.Cluster, in input) managedcluster.Cluster {
+		switch {
+		case in.Pool == "":
+			c.ProvisioningState = managedcluster.Failed
+			return c
+		case in.Before != nil:
+			c = c.RestorePool(*in.Before)
+		default:
+			c = c.MarkPool(in.Pool, managedcluster.Failed)
+		}
+		c.ProvisioningState = managedcluster.Succeeded
+		return c
+	})
+}
+
+func (h *Handler) conclude(tx *store.Tx, op resource.Operation, after func(managedcluster.Cluster, input) managedcluster.Cluster) error {
+	in, err := inputOf(op)
+	if err != nil {
+		return err
+	}
+	c, err := tx.Cluster(in.Cluster)
 	if store.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	c.ProvisioningState = state
-	return tx.PutCluster(c)
+	return tx.PutCluster(after(c, in))
 }
 
 // takeDown ends a cluster and removes its data.
 func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
+	id := in.Cluster
 	release, err := h.locks.take(ctx, id)
 	if err != nil {
 		return err
@@ -126,10 +192,11 @@ func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
 
 // wentAway forgets a cluster: role assignments at it and below, what its identities hold, the identities, and itself.
 func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
-	id, err := inputOf(op)
+	in, err := inputOf(op)
 	if err != nil {
 		return err
 	}
+	id := in.Cluster
 	c, err := tx.Cluster(id)
 	if store.IsNotFound(err) {
 		return nil
@@ -140,6 +207,9 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 	if err := tx.DeleteAssignmentsBelow(c.ResourceID()); err != nil {
 		return err
 	}
+	if err := tx.DeleteLocksBelow(lockScope(c)); err != nil {
+		return err
+	}
 	for _, p := range []ident.ObjectID{c.ControlPlane.Object, c.Kubelet.Object} {
 		if p.IsZero() {
 			continue // an attached cluster has no identities
@@ -148,6 +218,11 @@ func (h *Handler) wentAway(tx *store.Tx, op resource.Operation) error {
 			return err
 		}
 		if err := tx.DeleteServicePrincipal(p); err != nil && !store.IsNotFound(err) {
+			return err
+		}
+	}
+	if !c.IsAttached() {
+		if err := deleteNodeGroup(tx, c); err != nil {
 			return err
 		}
 	}
@@ -167,19 +242,78 @@ func (h *Handler) Resources(tx *store.Tx, sub ident.SubscriptionID, group string
 		if c.Subscription != sub || group != "" && !strings.EqualFold(c.Group, group) {
 			continue
 		}
-		var body struct {
-			SKU      json.RawMessage   `json:"sku"`
-			Identity json.RawMessage   `json:"identity"`
-			Tags     map[string]string `json:"tags"`
+		g, err := generic(c)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(c.Render(""), &body); err != nil {
-			return nil, fault.Wrap(err, "body of cluster %s", c.ID)
-		}
-		out = append(out, arm.GenericResource{
-			ID: c.ResourceID(), Name: c.Name, Type: managedcluster.Type, SKU: body.SKU, Location: c.Location, Identity: body.Identity, Tags: body.Tags,
-		})
+		out = append(out, g)
 	}
 	return out, nil
+}
+
+// generic is a cluster as lists over all types show it.
+func generic(c managedcluster.Cluster) (arm.GenericResource, error) {
+	var body struct {
+		SKU      json.RawMessage   `json:"sku"`
+		Identity json.RawMessage   `json:"identity"`
+		Tags     map[string]string `json:"tags"`
+	}
+	if err := json.Unmarshal(c.Render(""), &body); err != nil {
+		return arm.GenericResource{}, fault.Wrap(err, "body of cluster %s", c.ID)
+	}
+	created := c.CreatedAt.UTC()
+	return arm.GenericResource{
+		ID: c.ResourceID(), Name: c.Name, Type: managedcluster.Type, SKU: body.SKU, Location: c.Location, Identity: body.Identity, Tags: body.Tags,
+		CreatedTime: &created, ProvisioningState: c.ProvisioningState,
+	}, nil
+}
+
+// byID reads the cluster that an id names; known is false if it names none, or something below one.
+func byID(tx *store.Tx, id ident.ResourceID) (c managedcluster.Cluster, known bool, err error) {
+	if len(id.Types) != 1 || !strings.EqualFold(id.Type(), managedcluster.Type) {
+		return c, false, nil
+	}
+	c = managedcluster.Cluster{Subscription: id.Subscription, Group: id.Group, Name: id.Names[0]}
+	c, err = tx.ClusterByResource(c.ResourceID())
+	if store.IsNotFound(err) {
+		return c, false, nil
+	}
+	return c, err == nil, err
+}
+
+// Tags returns a cluster with its tags.
+func (h *Handler) Tags(tx *store.Tx, id ident.ResourceID) (arm.GenericResource, bool, error) {
+	c, known, err := byID(tx, id)
+	if err != nil || !known {
+		return arm.GenericResource{}, false, err
+	}
+	g, err := generic(c)
+	return g, err == nil, err
+}
+
+// SetTags replaces a cluster's tags.
+func (h *Handler) SetTags(tx *store.Tx, _ *arm.Request, id ident.ResourceID, tags map[string]string) error {
+	before, known, err := byID(tx, id)
+	if err != nil || !known {
+		return err
+	}
+	if err := busy(tx, before); err != nil {
+		return err
+	}
+	c, err := before.WithTags(tags)
+	if err != nil {
+		return err
+	}
+	return tx.PutCluster(c)
+}
+
+// lockScope is a cluster's id in the spelling that locks are kept by.
+func lockScope(c managedcluster.Cluster) string {
+	id, err := ident.ParseResourceID(c.ResourceID())
+	if err != nil {
+		return c.ResourceID()
+	}
+	return id.String()
 }
 
 // Exists reports whether a cluster is there; what lies below one, such as a namespace, is taken to be there with it.
@@ -224,7 +358,7 @@ func (h *Handler) deleteOne(ctx context.Context, id ident.ClusterID, resourceID 
 		return err
 	}
 	op := resource.Operation{ResourceKey: key}
-	if op.Input, err = json.Marshal(input{id}); err != nil {
+	if op.Input, err = json.Marshal(input{Cluster: id}); err != nil {
 		return fault.Wrap(err, "delete cluster")
 	}
 	if err := h.takeDown(ctx, op); err != nil {

@@ -21,6 +21,11 @@ import (
 // input is what a worker needs.
 type input struct {
 	Cluster ident.ClusterID `json:"cluster"`
+	// Pool is the agent pool that the work is about, and Before what it was; nil for a new one.
+	Pool   string               `json:"pool,omitempty"`
+	Before *managedcluster.Pool `json:"before,omitempty"`
+	// Undrained says that pods are not asked to leave the nodes that go away.
+	Undrained bool `json:"undrained,omitempty"`
 }
 
 func (h *Handler) put(_ http.ResponseWriter, r *arm.Request) error {
@@ -127,7 +132,7 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 		return c, none, fault.Wrap(err, "keys of a new cluster")
 	}
 	op, err := r.StartOperation(tx, arm.NewOperation{
-		Resource: c.ResourceID(), Verb: managedcluster.Creating, Location: c.Location, Final: http.StatusOK, Input: input{c.ID},
+		Resource: c.ResourceID(), Verb: managedcluster.Creating, Location: c.Location, Final: http.StatusOK, Input: input{Cluster: c.ID},
 	})
 	if err != nil {
 		return c, none, err
@@ -139,6 +144,9 @@ func (h *Handler) create(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 		return c, none, err
 	}
 	if err := putIdentities(tx, c); err != nil {
+		return c, none, err
+	}
+	if err := putNodeGroup(tx, c); err != nil {
 		return c, none, err
 	}
 	return c, op, r.Audit(tx, audit.ClusterWritten, c.ResourceID(), details(c))
@@ -210,6 +218,9 @@ func (h *Handler) update(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if err := busy(tx, before); err != nil {
 		return before, resource.Operation{}, err
 	}
+	if err := before.Powered(); err != nil {
+		return before, resource.Operation{}, err
+	}
 	c, change, err := before.Update(req, h.known)
 	if err != nil {
 		return before, resource.Operation{}, err
@@ -218,10 +229,10 @@ func (h *Handler) update(tx *store.Tx, r *arm.Request, req *managedcluster.Reque
 	if c.IsAttached() {
 		c.ProvisioningState = managedcluster.Succeeded
 	}
-	if change.Nodes || c.ProvisioningState != managedcluster.Succeeded {
+	if change.Nodes || c.ProvisioningState != managedcluster.Succeeded || !c.PoolsSettled() {
 		c.ProvisioningState = managedcluster.Updating
 		op, err = r.StartOperation(tx, arm.NewOperation{
-			Resource: c.ResourceID(), Verb: managedcluster.Updating, Location: c.Location, Final: http.StatusOK, Input: input{c.ID},
+			Resource: c.ResourceID(), Verb: managedcluster.Updating, Location: c.Location, Final: http.StatusOK, Input: input{Cluster: c.ID},
 		})
 	} else {
 		op, err = done(tx, r, c, managedcluster.Updating, http.StatusOK)
@@ -322,7 +333,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *arm.Request) error {
 			return err
 		}
 		op, err = r.StartOperation(tx, arm.NewOperation{
-			Resource: c.ResourceID(), Verb: managedcluster.Deleting, Location: c.Location, Final: http.StatusNoContent, Input: input{c.ID},
+			Resource: c.ResourceID(), Verb: managedcluster.Deleting, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
 		})
 		if err != nil {
 			return err
@@ -365,10 +376,13 @@ func (h *Handler) rotate(w http.ResponseWriter, r *arm.Request) error {
 		if before.IsAttached() {
 			return attachedOnly("rotateClusterCertificates")
 		}
+		if err := before.Powered(); err != nil {
+			return err
+		}
 		c := before.Rotated()
 		c.ProvisioningState = managedcluster.Rotating
 		op, err = r.StartOperation(tx, arm.NewOperation{
-			Resource: c.ResourceID(), Verb: managedcluster.Rotating, Location: c.Location, Final: http.StatusNoContent, Input: input{c.ID},
+			Resource: c.ResourceID(), Verb: managedcluster.Rotating, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
 		})
 		if err != nil {
 			return err
@@ -394,11 +408,8 @@ func (h *Handler) resetAAD(w http.ResponseWriter, r *arm.Request) error {
 	}
 	var op resource.Operation
 	_, err = h.DB.Update(r.Context(), func(tx *store.Tx) error {
-		before, err := find(tx, r)
+		before, err := changeable(tx, r)
 		if err != nil {
-			return err
-		}
-		if err := busy(tx, before); err != nil {
 			return err
 		}
 		c, err := before.ResetAAD(body, h.known)

@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
@@ -301,8 +302,10 @@ func page[T any](r *arm.Request, all []T, key func(T) string) (list[T], error) {
 		}
 		if len(out.Value) == top {
 			q := url.Values{"api-version": {r.APIVersion}, "$top": {text}, "$skiptoken": {key(out.Value[top-1])}}
-			if f, ok, _ := r.Query("$filter"); ok {
-				q.Set("$filter", f)
+			for _, name := range []string{"$filter", "$expand"} {
+				if f, ok, _ := r.Query(name); ok {
+					q.Set(name, f)
+				}
 			}
 			out.NextLink = r.URL(r.HTTP.URL.EscapedPath(), q)
 			break
@@ -320,6 +323,9 @@ func (h *Handler) deleteGroup(w http.ResponseWriter, r *arm.Request) error {
 	_, err := h.DB.Update(r.Context(), func(tx *store.Tx) error {
 		g, err := arm.ResourceGroup(tx, r.SubscriptionID(), r.Param("group"))
 		if err != nil {
+			return err
+		}
+		if err := notManaged(g); err != nil {
 			return err
 		}
 		if op, err = tx.RunningOperation(strings.ToLower(groupID(g))); err == nil || !store.IsNotFound(err) {
@@ -343,6 +349,18 @@ func (h *Handler) deleteGroup(w http.ResponseWriter, r *arm.Request) error {
 	r.GroupLocationHeader(op)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// notManaged refuses to delete a group that lives and dies with a resource, such as the nodes' group of a cluster.
+func notManaged(g resource.Group) error {
+	if g.ManagedBy == "" {
+		return nil
+	}
+	if _, err := ident.ParseResourceID(g.ManagedBy); err != nil {
+		return nil //nolint:nilerr // anything may be written there; only a resource takes its group with it
+	}
+	return fault.New(fault.Conflict, "ResourceGroupDeletionBlocked",
+		"The resource group '%s' is managed by '%s' and goes with it: delete that instead.", g.Name, g.ManagedBy)
 }
 
 // groupInput is what the deletion of a group needs to know besides its key.
@@ -371,6 +389,9 @@ func (h *Handler) groupDeleter() arm.Worker {
 				return err
 			}
 			if err := tx.DeleteAssignmentsBelow(op.ResourceKey); err != nil {
+				return err
+			}
+			if err := tx.DeleteLocksBelow(op.ResourceKey); err != nil {
 				return err
 			}
 			if err := tx.DeleteResourceGroup(op.Subscription, in.Name); err != nil && !store.IsNotFound(err) {

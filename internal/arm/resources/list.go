@@ -98,6 +98,10 @@ func (h *Handler) listResources(_ http.ResponseWriter, r *arm.Request) error {
 	if err != nil {
 		return err
 	}
+	expand, _, err := r.Query("$expand")
+	if err != nil {
+		return err
+	}
 	var shown []arm.GenericResource
 	for _, g := range all {
 		ok, err := r.Allowed(g.Type+"/read", g.ID)
@@ -108,7 +112,7 @@ func (h *Handler) listResources(_ http.ResponseWriter, r *arm.Request) error {
 			!match.is("location", g.Location) || match.has("resourcegroup") && !match.is("resourcegroup", groupOf(g.ID)) {
 			continue
 		}
-		shown = append(shown, g)
+		shown = append(shown, g.Expanded(expand))
 	}
 	slices.SortFunc(shown, func(a, b arm.GenericResource) int {
 		return strings.Compare(strings.ToLower(a.ID), strings.ToLower(b.ID))

@@ -22,6 +22,30 @@ type providedType struct {
 	// placed types are in a location.
 	placed   bool
 	versions []string
+	// since is the first version that there was; empty is any.
+	since string
+}
+
+// supports tells arm's core which versions a type has.
+func supports(namespace, kind string) (arm.Supported, bool) {
+	for _, p := range providers() {
+		if !strings.EqualFold(p.namespace, namespace) {
+			continue
+		}
+		for _, t := range p.types {
+			if !strings.EqualFold(t.name, kind) {
+				continue
+			}
+			s := arm.Supported{Versions: t.versions, Since: t.since}
+			if t.placed {
+				for _, l := range resource.Locations() {
+					s.Locations = append(s.Locations, l.Name)
+				}
+			}
+			return s, true
+		}
+	}
+	return arm.Supported{}, false
 }
 
 // providers are those that clients may ask for. Some serve no type: clients register them before they create a cluster.
@@ -38,15 +62,20 @@ func providers() []provider {
 			{name: "permissions", versions: authorization},
 			{name: "checkAccess", versions: []string{"2018-09-01-preview"}},
 			{name: "denyAssignments", versions: []string{"2022-04-01", "2018-07-01-preview"}},
+			{name: "locks", versions: []string{"2020-05-01", "2017-04-01", "2016-09-01"}},
 		}},
 		{namespace: "Microsoft.Compute"},
 		{namespace: "Microsoft.ContainerService", types: []providedType{
-			{name: "managedClusters", placed: true, versions: clusters},
+			{name: "managedClusters", placed: true, versions: clusters, since: "2017-08-31"},
 			{name: "locations", versions: []string{"2017-08-31"}},
 			{name: "locations/operations", versions: []string{"2017-08-31", "2016-03-30"}},
 			{name: "locations/operationresults", versions: []string{"2017-08-31", "2016-03-30"}},
+			{name: "managedClusters/agentPools", versions: clusters},
 		}},
 		{namespace: "Microsoft.Features", free: true},
+		{namespace: "Microsoft.Insights", types: []providedType{
+			{name: "eventtypes", versions: []string{"2015-04-01", "2014-04-01"}},
+		}},
 		{namespace: "Microsoft.ManagedIdentity"},
 		{namespace: "Microsoft.Management", free: true, types: []providedType{
 			{name: "managementGroups", versions: []string{"2021-04-01", "2020-05-01", "2020-02-01", "2019-11-01", "2018-03-01-preview"}},
@@ -63,6 +92,7 @@ func providers() []provider {
 			{name: "resourceGroups", versions: groups},
 			{name: "resources", versions: groups},
 			{name: "providers", versions: groups},
+			{name: "tags", versions: groups},
 		}},
 	}
 }

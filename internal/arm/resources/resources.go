@@ -30,9 +30,11 @@ const (
 
 // Mount registers the routes.
 func (h *Handler) Mount(f *arm.Face) {
+	f.Supports = supports
 	const (
 		sub   = "/subscriptions/{subscription}"
 		group = sub + "/resourceGroups/{group}"
+		tags  = "/{scope...}/providers/Microsoft.Resources/tags/{name}"
 	)
 	for _, r := range []arm.Route{
 		{Method: http.MethodGet, Pattern: "/tenants", Action: arm.Self, Handle: h.listTenants},
@@ -41,6 +43,14 @@ func (h *Handler) Mount(f *arm.Face) {
 		{Method: http.MethodGet, Pattern: sub + "/locations", Action: arm.Self, Handle: h.listLocations},
 		{Method: http.MethodGet, Pattern: sub + "/resources", Action: arm.Self, Handle: h.listResources},
 		{Method: http.MethodGet, Pattern: group + "/resources", Action: readGroup, Handle: h.listResources},
+
+		{Method: http.MethodGet, Pattern: tags, Action: "Microsoft.Resources/tags/read", Handle: h.getTags},
+		{Method: http.MethodPut, Pattern: tags, Action: "Microsoft.Resources/tags/write", Handle: h.putTags},
+		{Method: http.MethodPatch, Pattern: tags, Action: "Microsoft.Resources/tags/write", Handle: h.patchTags},
+		{Method: http.MethodDelete, Pattern: tags, Action: "Microsoft.Resources/tags/delete", Handle: h.deleteTags},
+		{Method: http.MethodGet, Pattern: sub + "/tagNames", Action: arm.Self, Handle: h.listTagNames},
+		{Method: http.MethodPut, Pattern: sub + "/tagNames/{name}", Action: "Microsoft.Resources/subscriptions/tagNames/write", Handle: refuseTagName},
+		{Method: http.MethodDelete, Pattern: sub + "/tagNames/{name}", Action: "Microsoft.Resources/subscriptions/tagNames/delete", Handle: refuseTagName},
 
 		{Method: http.MethodGet, Pattern: "/providers", Action: arm.Self, Handle: h.listTenantProviders},
 		{Method: http.MethodGet, Pattern: sub + "/providers", Action: arm.Self, Handle: h.listProviders},

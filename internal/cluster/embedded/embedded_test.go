@@ -73,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	}}
 }
 
-func freeEndpoint(t *testing.T) string {
+func freeEndpoint(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -500,11 +500,11 @@ func TestSocketDir(t *testing.T) {
 			t.Error("a folder of a group was taken")
 		}
 	}
-	if _, err := socketPath(strings.Repeat("x", 100), "f"); err == nil {
+	if _, err := socketPath(strings.Repeat("x", 100), "f", ".sock"); err == nil {
 		t.Error("a path too long was taken")
 	}
-	a, _ := socketPath("/s", "a")
-	b, _ := socketPath("/s", "b")
+	a, _ := socketPath("/s", "a", ".sock")
+	b, _ := socketPath("/s", "b", ".sock")
 	if a == b {
 		t.Error("two clusters share a socket")
 	}

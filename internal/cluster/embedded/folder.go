@@ -18,11 +18,13 @@ import (
 // folder holds what belongs to one cluster:
 //
 //	data/            localkube's own
+//	audit/           the API server's audit log, audit.log, and those before it
 //	localkube.log    what the process that runs says; .1 is what the one before said
 //	process.json     which process runs, for the control plane that comes after this one
 type folder string
 
 func (f folder) data() string   { return filepath.Join(string(f), "data") }
+func (f folder) audit() string  { return filepath.Join(string(f), "audit", "audit.log") }
 func (f folder) log() string    { return filepath.Join(string(f), "localkube.log") }
 func (f folder) record() string { return filepath.Join(string(f), "process.json") }
 
@@ -194,16 +196,16 @@ func socketDir() (string, error) {
 	return dir, nil
 }
 
-// socketPath names a cluster's control socket: short, and another one for every data folder.
-func socketPath(dir string, f folder) (string, error) {
+// socketPath names a socket of a cluster: short, and another one for every data folder.
+func socketPath(dir string, f folder, suffix string) (string, error) {
 	abs, err := filepath.Abs(string(f))
 	if err != nil {
-		return "", fmt.Errorf("control socket: %w", err)
+		return "", fmt.Errorf("socket of cluster: %w", err)
 	}
 	sum := sha256.Sum256([]byte(abs))
-	path := filepath.Join(dir, hex.EncodeToString(sum[:8])+".sock")
+	path := filepath.Join(dir, hex.EncodeToString(sum[:8])+suffix)
 	if len(path) > maxSocketPath {
-		return "", fmt.Errorf("control socket: %s is longer than the %d bytes a socket's path may have", path, maxSocketPath)
+		return "", fmt.Errorf("socket of cluster: %s is longer than the %d bytes a socket's path may have", path, maxSocketPath)
 	}
 	return path, nil
 }

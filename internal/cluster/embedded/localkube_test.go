@@ -23,7 +23,7 @@ import (
 )
 
 // localkube returns the real program, which `make build` makes.
-func localkube(t *testing.T) string {
+func localkube(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("KEYREEVE_LOCALKUBE")
 	if path == "" {

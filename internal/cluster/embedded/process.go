@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -52,10 +53,14 @@ const (
 var errSpec = errors.New("localkube refused its description")
 
 // setup is the digest of what a process is started with besides its generation.
-func (s *Supervisor) setup(d cluster.Desired) string {
+func (s *Supervisor) setup(d cluster.Desired, f folder) string {
 	h := sha256.New()
+	line, err := s.lineSocket(f)
+	if err != nil {
+		line = err.Error()
+	}
 	for _, part := range []string{
-		s.Binary, s.Hooks.TokenReviewURL, s.Hooks.AuthorizationURL, s.Hooks.CA, s.Hooks.Authority.CertPEM(), d.Endpoint, d.FQDN, s.OrphanTimeout.String(),
+		s.Binary, s.Hooks.TokenReviewURL, s.Hooks.AuthorizationURL, s.Hooks.CA, s.Hooks.Authority.CertPEM(), d.Endpoint, d.FQDN, s.OrphanTimeout.String(), line,
 	} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
@@ -188,8 +193,10 @@ func waitUntil(ctx context.Context, most time.Duration, holds func() bool) bool 
 
 // start starts a process for a cluster and returns when its control API answers.
 func (s *Supervisor) start(ctx context.Context, d cluster.Desired, f folder) (*process, error) {
-	if err := os.MkdirAll(f.data(), 0o700); err != nil {
-		return nil, fmt.Errorf("folder of cluster: %w", err)
+	for _, dir := range []string{f.data(), filepath.Dir(f.audit())} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("folder of cluster: %w", err)
+		}
 	}
 	socket, err := s.socket(f)
 	if err != nil {
@@ -216,13 +223,13 @@ func (s *Supervisor) start(ctx context.Context, d cluster.Desired, f folder) (*p
 	cmd.Dir = string(f)
 	cmd.Env = environment(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := f.writeRecord(record{Socket: socket, Setup: s.setup(d)}); err != nil {
+	if err := f.writeRecord(record{Socket: socket, Setup: s.setup(d, f)}); err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start localkube: %w", err)
 	}
-	rec := record{PID: cmd.Process.Pid, Started: startedTicks(cmd.Process.Pid), Socket: socket, Setup: s.setup(d)}
+	rec := record{PID: cmd.Process.Pid, Started: startedTicks(cmd.Process.Pid), Socket: socket, Setup: s.setup(d, f)}
 	if err := f.writeRecord(rec); err != nil {
 		s.Log.WarnContext(ctx, "a cluster's process could not be recorded", "cluster", d.ID.String(), "error", err)
 	}

@@ -14,19 +14,22 @@ import (
 
 // spec is the document that localkube reads from its standard input.
 type spec struct {
-	Name          string     `json:"name"`
-	Generation    int64      `json:"generation"`
-	DataDir       string     `json:"dataDir"`
-	ControlSocket string     `json:"controlSocket"`
-	Listen        string     `json:"listen"`
-	ExternalHost  string     `json:"externalHost"`
-	ServiceCIDR   string     `json:"serviceCIDR"`
-	PodCIDR       string     `json:"podCIDR"`
-	PKI           specPKI    `json:"pki"`
-	TokenReview   *specHook  `json:"tokenReview"`
-	Authorization *specHook  `json:"authorization"`
-	Nodes         []specNode `json:"nodes"`
-	OrphanTimeout string     `json:"orphanTimeout"`
+	Name          string    `json:"name"`
+	Generation    int64     `json:"generation"`
+	DataDir       string    `json:"dataDir"`
+	ControlSocket string    `json:"controlSocket"`
+	Listen        string    `json:"listen"`
+	ExternalHost  string    `json:"externalHost"`
+	ServiceCIDR   string    `json:"serviceCIDR"`
+	PodCIDR       string    `json:"podCIDR"`
+	PKI           specPKI   `json:"pki"`
+	TokenReview   *specHook `json:"tokenReview"`
+	Authorization *specHook `json:"authorization"`
+	// AuthorizationSocket is asked in the place of Authorization, if set.
+	AuthorizationSocket string     `json:"authorizationSocket,omitempty"`
+	AuditLog            string     `json:"auditLog"`
+	Nodes               []specNode `json:"nodes"`
+	OrphanTimeout       string     `json:"orphanTimeout"`
 }
 
 type specPKI struct {
@@ -73,6 +76,8 @@ type Hooks struct {
 	CA                               string
 	// Authority issues the certificates by which the hooks know a cluster: common name HookName.
 	Authority *pki.Authority
+	// Line, if set, answers API servers about access in the place of AuthorizationURL.
+	Line Line
 }
 
 // HookName is the common name of a cluster's client certificate towards the hooks.
@@ -117,7 +122,11 @@ func (s *Supervisor) spec(ctx context.Context, d cluster.Desired, f folder, sock
 	if err != nil {
 		return nil, err
 	}
-	return &spec{
+	line, err := s.lineSocket(f)
+	if err != nil {
+		return nil, err
+	}
+	doc := &spec{
 		Name: d.Name, Generation: d.Generation, DataDir: f.data(), ControlSocket: socket, Listen: listen,
 		ExternalHost: host, ServiceCIDR: d.ServiceCIDR, PodCIDR: d.PodCIDR,
 		PKI: specPKI{
@@ -126,10 +135,14 @@ func (s *Supervisor) spec(ctx context.Context, d cluster.Desired, f folder, sock
 			FrontProxy:        specFrontProxy{CA: d.Secrets.FrontProxy.Cert, Client: parts.FrontProxyClient},
 			ControllerManager: parts.ControllerManager, Scheduler: parts.Scheduler, Operator: parts.Operator,
 		},
-		TokenReview:   &specHook{URL: hookURL(s.Hooks.TokenReviewURL, d.ID), CA: s.Hooks.CA, Client: hook},
-		Authorization: &specHook{URL: hookURL(s.Hooks.AuthorizationURL, d.ID), CA: s.Hooks.CA, Client: hook},
-		Nodes:         specNodes(d.Nodes), OrphanTimeout: s.OrphanTimeout.Round(time.Millisecond).String(),
-	}, nil
+		TokenReview:         &specHook{URL: hookURL(s.Hooks.TokenReviewURL, d.ID), CA: s.Hooks.CA, Client: hook},
+		AuthorizationSocket: line, AuditLog: f.audit(),
+		Nodes: specNodes(d.Nodes), OrphanTimeout: s.OrphanTimeout.Round(time.Millisecond).String(),
+	}
+	if line == "" {
+		doc.Authorization = &specHook{URL: hookURL(s.Hooks.AuthorizationURL, d.ID), CA: s.Hooks.CA, Client: hook}
+	}
+	return doc, nil
 }
 
 func specNodes(nodes []cluster.Node) []specNode {

@@ -40,7 +40,7 @@ type Supervisor struct {
 	// Opened, if set, is called each time a cluster has become ready, with what the gate needs to look into it. Its error
 	// is noted and it is called again.
 	Opened func(context.Context, ident.ClusterID, cluster.Access) error
-	// Closed, if set, is called when a cluster was deleted.
+	// Closed, if set, is called when a cluster was stopped or deleted.
 	Closed func(ident.ClusterID)
 	// Progress, if set, is told of each change of a cluster's status.
 	Progress func(ident.ClusterID, cluster.Status)
@@ -72,15 +72,19 @@ func (s *Supervisor) folder(id ident.ClusterID) (folder, error) {
 	return folder(abs), nil
 }
 
-func (s *Supervisor) socket(f folder) (string, error) {
-	dir := s.SocketDir
-	if dir == "" {
-		var err error
-		if dir, err = socketDir(); err != nil {
-			return "", err
-		}
+func (s *Supervisor) socketFolder() (string, error) {
+	if s.SocketDir != "" {
+		return s.SocketDir, nil
 	}
-	return socketPath(dir, f)
+	return socketDir()
+}
+
+func (s *Supervisor) socket(f folder) (string, error) {
+	dir, err := s.socketFolder()
+	if err != nil {
+		return "", err
+	}
+	return socketPath(dir, f, ".sock")
 }
 
 // Endpoint chooses a free address for a new cluster's API server, HOST:PORT, that taken does not hold.
@@ -173,7 +177,13 @@ func (s *Supervisor) Stop(ctx context.Context, id ident.ClusterID) error {
 	if err != nil {
 		return err
 	}
-	return s.clear(ctx, f)
+	if err := s.clear(ctx, f); err != nil {
+		return err
+	}
+	if s.Closed != nil {
+		s.Closed(id)
+	}
+	return nil
 }
 
 // Delete ends a cluster's process and removes its data. Doing it again is no error.
@@ -187,9 +197,6 @@ func (s *Supervisor) Delete(ctx context.Context, id ident.ClusterID) error {
 	}
 	if err := os.RemoveAll(string(f)); err != nil {
 		return fmt.Errorf("embedded: data of cluster: %w", err)
-	}
-	if s.Closed != nil {
-		s.Closed(id)
 	}
 	return nil
 }

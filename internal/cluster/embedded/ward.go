@@ -22,6 +22,9 @@ type ward struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the loop has ended
 
+	line      bool // whether the API server is answered at the line; the loop's own
+	answering sync.WaitGroup
+
 	mu      sync.Mutex
 	desired cluster.Desired
 	version int  // of desired
@@ -148,6 +151,7 @@ const (
 // run looks after the cluster until the ward is left.
 func (w *ward) run() {
 	defer close(w.done)
+	defer w.answering.Wait() // the context has ended
 	pause := firstPause
 	for w.ctx.Err() == nil {
 		wasReady, err := w.attend()
@@ -217,8 +221,11 @@ func (w *ward) attend() (wasReady bool, err error) {
 
 // obtain adopts the process that runs, or starts one.
 func (w *ward) obtain(d cluster.Desired) (*process, time.Time, error) {
+	if err := w.openLine(); err != nil {
+		return nil, time.Time{}, err
+	}
 	p, st, ok := w.sup.find(w.ctx, w.folder)
-	if ok && st.Generation == d.Generation && p.setup == w.sup.setup(d) && st.Phase != "stopping" {
+	if ok && st.Generation == d.Generation && p.setup == w.sup.setup(d, w.folder) && st.Phase != "stopping" {
 		w.log.Info("a cluster's process was adopted", "pid", p.pid)
 		return p, st.StartedAt, nil
 	}

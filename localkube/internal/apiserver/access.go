@@ -14,6 +14,8 @@ const (
 	tokenCacheTTL = 500 * time.Millisecond
 	// webhookTimeout bounds one question to the authorization webhook.
 	webhookTimeout = 3 * time.Second
+	// authorizerName names ours among the authorizers, in metrics.
+	authorizerName = "keyreeve"
 	// notSystem matches the users that the webhook decides about.
 	notSystem = "!request.user.startsWith('system:')"
 )
@@ -41,7 +43,7 @@ func authorizationConfig(kubeconfig string) *config.AuthorizationConfiguration {
 	return &config.AuthorizationConfiguration{
 		TypeMeta: metav1.TypeMeta{APIVersion: config.SchemeGroupVersion.String(), Kind: "AuthorizationConfiguration"},
 		Authorizers: []config.AuthorizerConfiguration{
-			{Type: string(config.TypeWebhook), Name: "keyreeve", Webhook: &config.WebhookConfiguration{
+			{Type: string(config.TypeWebhook), Name: authorizerName, Webhook: &config.WebhookConfiguration{
 				AuthorizedTTL:                            metav1.Duration{Duration: time.Millisecond},
 				CacheAuthorizedRequests:                  &never,
 				UnauthorizedTTL:                          metav1.Duration{Duration: time.Millisecond},

@@ -18,7 +18,7 @@ type files struct {
 	signingKey                          string
 	verifyKeys                          []string
 	frontCA, frontCert, frontKey        string
-	authentication                      string
+	authentication, auditPolicy         string
 	tokenReview, authorization, webhook string
 }
 
@@ -77,6 +77,9 @@ func writeFiles(s *spec.Spec, dir *ramdir.Dir) (*files, error) {
 		frontCert:      w.put("front-proxy.crt", []byte(s.PKI.FrontProxy.Client.Cert)),
 		frontKey:       w.put("front-proxy.key", []byte(s.PKI.FrontProxy.Client.Key)),
 		authentication: w.putJSON("authentication.json", authenticationConfig()),
+	}
+	if s.AuditLog != "" {
+		f.auditPolicy = w.putJSON("audit-policy.json", auditPolicy())
 	}
 	for i, k := range s.PKI.ServiceAccount.VerifyKeys {
 		f.verifyKeys = append(f.verifyKeys, w.put(fmt.Sprintf("service-account-%d.pub", i), []byte(k)))

@@ -51,6 +51,7 @@ func buildOptions(ctx context.Context, s *spec.Spec, f *files, listener net.List
 	applyServing(o, s, f, listener)
 	applyAuthentication(o, s, f)
 	applyAuthorization(o, f)
+	applyAudit(o, s.AuditLog, f.auditPolicy)
 
 	completed, err := o.Complete(ctx)
 	if err != nil {

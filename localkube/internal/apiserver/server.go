@@ -50,9 +50,9 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	config, err := app.NewConfig(opts)
+	config, err := newConfig(ctx, opts, s.AuthorizationSocket, log)
 	if err != nil {
-		return nil, fmt.Errorf("configure API server: %w", err)
+		return nil, err
 	}
 	if err := bootstrapFast(config.KubeAPIs); err != nil {
 		return nil, err

@@ -33,6 +33,10 @@ type Spec struct {
 	TokenReview *Webhook `json:"tokenReview"`
 	// Authorization is the webhook asked before Node and RBAC; nil asks none.
 	Authorization *Webhook `json:"authorization"`
+	// AuthorizationSocket is the Unix socket of the authorizer asked in the webhook's place, see package line.
+	AuthorizationSocket string `json:"authorizationSocket"`
+	// AuditLog is the file that the API server's audit log goes to; empty writes none.
+	AuditLog string `json:"auditLog"`
 	// Nodes are the pretend nodes.
 	Nodes []Node `json:"nodes"`
 	// OrphanTimeout, when positive, stops the process after nobody held GET /alive for so long.

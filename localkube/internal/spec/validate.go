@@ -38,6 +38,15 @@ func (s *Spec) validate(now time.Time) error {
 	errs = append(errs, s.PKI.validate(now)...)
 	errs = append(errs, s.TokenReview.validate("tokenReview")...)
 	errs = append(errs, s.Authorization.validate("authorization")...)
+	if s.AuthorizationSocket != "" {
+		at("authorizationSocket", checkSocket(s.AuthorizationSocket))
+		if s.Authorization != nil {
+			at("authorizationSocket", errors.New("is given beside authorization: only one of them can be asked"))
+		}
+	}
+	if s.AuditLog != "" {
+		at("auditLog", checkPath(s.AuditLog))
+	}
 	at("nodes", CheckNodes(s.Nodes, s.PodCIDR))
 	if s.OrphanTimeout < 0 {
 		at("orphanTimeout", errors.New("is negative"))
