@@ -16,8 +16,13 @@ func TestCodeVerifies(t *testing.T) {
 		challenge, verifier string
 		want                bool
 	}{
-		{challenge, verifier, true}, {challenge, "", false}, {challenge, challenge, false}, {challenge, verifier + "x", false},
-		{challenge, verifier[:42], false}, {"", "", true}, {"", verifier, false},
+		{challenge, verifier, true},
+		{challenge, "", false},
+		{challenge, challenge, false},
+		{challenge, verifier + "x", false},
+		{challenge, verifier[:42], false},
+		{"", "", true},
+		{"", verifier, false},
 	} {
 		if got := (session.Code{Challenge: row.challenge}).Verifies(row.verifier); got != row.want {
 			t.Errorf("%q, %q: %t", row.challenge, row.verifier, got)

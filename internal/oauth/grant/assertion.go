@@ -126,10 +126,8 @@ func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Asser
 	if err != nil || !ok {
 		return oauth.IssuerUnknown(consent.Clip(a.Issuer)).Because(err)
 	}
-	for _, k := range keys {
-		if a.VerifyPublished(k) {
-			return nil
-		}
+	if slices.ContainsFunc(keys, a.VerifyPublished) {
+		return nil
 	}
 	return oauth.AssertionForged()
 }
