@@ -151,13 +151,14 @@ func (s *Server) clusters(m *mirror.Set, gate *kubehook.Handler) *embedded.Super
 	return driver
 }
 
-// ownRules reads the clusters' own roles and bindings; nil while they are not known.
-func ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
+// ownRules reads the clusters' own roles and bindings: of embedded ones from their copy, of attached ones as their gates
+// tell them; nil while they are not known.
+func (s *Server) ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
 	return func(id ident.ClusterID) *rbac.ClusterRBAC {
 		if own, status := m.View(id); status.Known() {
 			return own
 		}
-		return nil
+		return s.roster.Own(id, s.cfg.Now())
 	}
 }
 
@@ -177,7 +178,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	contents := []arm.Contents{aks}
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
-	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}
+	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: s.ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
 	aks.Mount(face, runner)
 	groups.Mount(face)
