@@ -54,6 +54,8 @@ const (
 	PolicyUpdated          Event = "policyUpdated"
 	RoleAssigned           Event = "roleAssignmentCreated"
 	RoleUnassigned         Event = "roleAssignmentDeleted"
+	DenyAssigned           Event = "denyAssignmentWritten"
+	DenyUnassigned         Event = "denyAssignmentDeleted"
 	RoleDefinitionWritten  Event = "roleDefinitionWritten"
 	RoleDefinitionDeleted  Event = "roleDefinitionDeleted"
 	ManagementGroupWritten Event = "managementGroupWritten"

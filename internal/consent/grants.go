@@ -214,9 +214,9 @@ func values(list []Permission) []string {
 }
 
 // Give keeps consent in the caller's transaction: for one person, or with everybody for all. It adds to what was given.
-func Give(tx *store.Tx, c Client, t Target, tenant ident.TenantID, user ident.ObjectID, everybody bool, list []Permission) error {
+func Give(tx *store.Tx, c Client, b Bundle, user directory.User, everybody bool) error {
 	g := directory.PermissionGrant{
-		ID: ident.New[ident.GrantID](), Tenant: tenant, Client: c.Principal.ID, Resource: t.Principal, Consent: directory.OnePrincipal, Principal: user,
+		ID: ident.New[ident.GrantID](), Tenant: user.Tenant, Client: c.Principal.ID, Resource: b.Target.Principal, Consent: directory.OnePrincipal, Principal: user.ID,
 	}
 	if everybody {
 		g.Consent, g.Principal = directory.AllPrincipals, ident.ObjectID{}
@@ -231,7 +231,7 @@ func Give(tx *store.Tx, c Client, t Target, tenant ident.TenantID, user ident.Ob
 			g.ID, have = o.ID, o.Scopes()
 		}
 	}
-	for _, p := range list {
+	for _, p := range b.Permissions {
 		if !slices.Contains(have, p.Value) {
 			have = append(have, p.Value)
 		}

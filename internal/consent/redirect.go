@@ -25,7 +25,7 @@ type Redirect struct {
 }
 
 // nativeHosts are where a program on the person's own machine listens, at a port it does not know before (RFC 8252 7.3).
-var nativeHosts = [...]string{"localhost", "127.0.0.1", "[::1]"}
+func nativeHosts() [3]string { return [...]string{"localhost", "127.0.0.1", "[::1]"} }
 
 // firstPartyRedirects are those of the public clients that people run on their own machines.
 func firstPartyRedirects(a directory.FirstParty) []Redirect {
@@ -108,7 +108,7 @@ func loopback(uri string) bool {
 	}
 	authority, _, _ := strings.Cut(rest, "/")
 	authority, _, _ = strings.Cut(authority, "?")
-	for _, host := range nativeHosts {
+	for _, host := range nativeHosts() {
 		port, ok := strings.CutPrefix(authority, host)
 		if ok && (port == "" || isPort(port)) {
 			return true

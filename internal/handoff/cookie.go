@@ -28,6 +28,7 @@ func BindResult(w http.ResponseWriter, id string) []byte { return bind(w, id, ht
 func bind(w http.ResponseWriter, id string, site http.SameSite) []byte {
 	cookie := proof.NewToken("")
 	sum := sha256.Sum256([]byte(cookie))
+	//nolint:gosec // SameSite is set by the caller: strict, or lax for a result
 	http.SetCookie(w, &http.Cookie{
 		Name: cookiePrefix + id, Value: cookie, Path: "/", MaxAge: int(cookieLife / time.Second),
 		Secure: true, HttpOnly: true, SameSite: site,

@@ -79,7 +79,7 @@ func (b Brand) withDefaults() (Brand, error) {
 	if b.HelpURL != "" {
 		u, err := url.Parse(b.HelpURL)
 		if err != nil || u.Scheme != "https" && u.Scheme != "mailto" {
-			return b, fmt.Errorf("brand: the help link %q must be https: or mailto:", b.HelpURL)
+			return b, fmt.Errorf("brand: the help link %q must begin with https: or mailto: to be followed", b.HelpURL)
 		}
 		if b.HelpText == "" {
 			b.HelpText = "Get help"

@@ -11,7 +11,7 @@ import (
 // Problem shows what went wrong and what to do next.
 func (p *Printer) Problem(w http.ResponseWriter, r *http.Request, err error) {
 	v := View{Title: "That did not work", Time: p.stamp()}
-	status := http.StatusBadRequest
+	var status int
 	if e, ok := oauth.As(err); ok {
 		status = e.Status
 		v.Number = e.Code()
@@ -56,10 +56,11 @@ func (p *Printer) internal(w http.ResponseWriter, kind fault.Kind, v *View) int 
 	case fault.TooLarge, fault.Invalid:
 		v.Error, v.Next = "The request could not be read.", "Start again where you wanted to sign in."
 		return http.StatusBadRequest
+	default:
+		v.Error = "Something went wrong on our side."
+		v.Next = "Try again. If it stays so, tell your administrator and quote the correlation ID below."
+		return http.StatusInternalServerError
 	}
-	v.Error = "Something went wrong on our side."
-	v.Next = "Try again. If it stays so, tell your administrator and quote the correlation ID below."
-	return http.StatusInternalServerError
 }
 
 // Meaning shows what the number of an error means (error_uri).

@@ -23,12 +23,14 @@ func TestMemoryComesBack(t *testing.T) {
 		}
 	}
 	after := held()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
 	for range 100 {
 		if held() < before+16<<20 {
 			t.Logf("held %d MB before, %d after, %d at rest", before>>20, after>>20, held()>>20)
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		<-tick.C
 	}
 	t.Errorf("held %d MB before, %d after, %d ten seconds later", before>>20, after>>20, held()>>20)
 }

@@ -23,7 +23,7 @@ func TestBrand(t *testing.T) {
 		`{"accent":"#ffff00"}`:                       "can hardly be seen",
 		`{"accentDark":"#000000"}`:                   "can hardly be seen",
 		`{"accent":"red;}body{display:none"}`:        "write it as #rrggbb",
-		`{"helpUrl":"javascript:alert(1)"}`:          "must be https: or mailto:",
+		`{"helpUrl":"javascript:alert(1)"}`:          "must begin with https: or mailto:",
 		`{"logo":"missing.png"}`:                     "missing.png",
 		`{"logo":"../../etc/passwd"}`:                "passwd",
 		`{"name":"` + strings.Repeat("x", 65) + `"}`: "longer than 64",

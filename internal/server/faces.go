@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
@@ -44,13 +45,20 @@ import (
 // passwordChecks is how many password hashes are computed at a time: each takes some 20 MB for its duration.
 const passwordChecks = 2
 
+// feedLag is how long what another process wrote may take to be known here.
+const feedLag = 10 * time.Second
+
 // checker makes what tells who a token for a resource stands for.
 func (s *Server) checker(audiences ...string) (caller.Checker, error) {
 	v, err := token.NewVerifier(token.Config{Issuer: s.cfg.endpoints().Login, Audiences: audiences, Keys: s.world, Now: s.cfg.Now})
 	if err != nil {
 		return caller.Checker{}, err
 	}
-	return caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}, nil
+	c := caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}
+	if s.db.Shared() {
+		c.Lag = feedLag
+	}
+	return c, nil
 }
 
 // loginFace builds the token service and the sign-in pages.
@@ -110,7 +118,11 @@ func (s *Server) hook(m *mirror.Set) (*kubehook.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}, nil
+	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
+	if s.db.Shared() {
+		h.Heard, h.MaxAge = s.db.Checked, s.cfg.Serve.Staleness()
+	}
+	return h, nil
 }
 
 // gateFace serves the webhooks of the embedded clusters, and gates of attached clusters until stop.
@@ -160,13 +172,14 @@ func (s *Server) clusters(m *mirror.Set, gate *kubehook.Handler) *embedded.Super
 	return driver
 }
 
-// ownRules reads the clusters' own roles and bindings; nil while they are not known.
-func ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
+// ownRules reads the clusters' own roles and bindings: of embedded ones from their copy, of attached ones as their gates
+// tell them; nil while they are not known.
+func (s *Server) ownRules(m *mirror.Set) func(ident.ClusterID) *rbac.ClusterRBAC {
 	return func(id ident.ClusterID) *rbac.ClusterRBAC {
 		if own, status := m.View(id); status.Known() {
 			return own
 		}
-		return nil
+		return s.roster.Own(id, s.cfg.Now())
 	}
 }
 
@@ -183,11 +196,14 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	if !s.cfg.embedded() {
+		aks.Driver = noClusters{}
+	}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	identities := &managedidentity.Handler{DB: s.db, EndpointURL: e.Login + metadata.Path, Now: s.cfg.Now}
 	contents := []arm.Contents{aks, identities} // clusters go before the identities that they use
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
-	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: ownRules(m)}
+	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: s.ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
 	aks.Mount(face, runner)
 	groups.Mount(face)

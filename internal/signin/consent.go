@@ -19,6 +19,7 @@ import (
 type wish struct {
 	client  consent.Client
 	tenant  directory.Tenant
+	user    directory.User
 	bundles []consent.Bundle
 	admin   bool // the person may allow it for everybody
 	need    bool // and nobody else may allow it
@@ -35,9 +36,8 @@ func (h Handler) wish(r *http.Request, f *flow) (wish, error) {
 	}
 	_, name, tenant := h.person(f.User)
 	out := wish{tenant: tenant}
-	var user directory.User
 	err := h.DB.View(r.Context(), func(tx *store.Tx) (err error) {
-		user, err = tx.User(f.User)
+		out.user, err = tx.User(f.User)
 		return err
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func (h Handler) wish(r *http.Request, f *flow) (wish, error) {
 	if !out.client.FirstParty && out.client.Principal.ID.IsZero() {
 		return out, oauth.NoServicePrincipal(out.client.ID.String(), tenant.ID.String())
 	}
-	actor := h.Apps.Actor(user.ID, user.UserType == "Guest")
+	actor := h.Apps.Actor(out.user.ID, out.user.UserType == "Guest")
 	out.admin = actor.MayConsent(false, true) == nil
 	if f.Request != nil && f.Request.AdminConsent {
 		out.need = true
@@ -147,7 +147,7 @@ func (h Handler) allow(r *http.Request, f *flow, asked wish, everybody bool) err
 	_, err := h.DB.Update(r.Context(), func(tx *store.Tx) error {
 		for _, b := range asked.bundles {
 			if len(b.Permissions) > 0 {
-				if err := consent.Give(tx, asked.client, b.Target, asked.tenant.ID, f.User, everybody, b.Permissions); err != nil {
+				if err := consent.Give(tx, asked.client, b, asked.user, everybody); err != nil {
 					return err
 				}
 			}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
-	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -200,18 +199,18 @@ func (tx *Tx) Setting(name string) (string, bool, error) {
 func (tx *Tx) blob(what, key, query string, args ...any) ([]byte, error) {
 	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
 	if err != nil {
-		return nil, fault.Wrap(err, "store: read %s", what)
+		return nil, tx.engine.failed(err, "store: read %s", what)
 	}
 	defer func() { _ = rows.Close() }()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return nil, fault.Wrap(err, "store: read %s", what)
+			return nil, tx.engine.failed(err, "store: read %s", what)
 		}
 		return nil, notFound(what, key)
 	}
 	var b []byte
 	if err := rows.Scan(&b); err != nil {
-		return nil, fault.Wrap(err, "store: read %s", what)
+		return nil, tx.engine.failed(err, "store: read %s", what)
 	}
 	return b, nil
 }

@@ -33,6 +33,7 @@ func Start(t testing.TB) *Tab {
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.IgnoreCertErrors, chromedp.WindowSize(1280, 900),
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 	)
+	//nolint:usetesting // the browser is closed by the clean-up, which comes after the end of t.Context()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	alloc, stop := chromedp.NewExecAllocator(ctx, options...)
 	tab, closeTab := chromedp.NewContext(alloc)

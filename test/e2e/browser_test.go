@@ -76,12 +76,14 @@ func opener(t *testing.T) (file, dir string) {
 
 func awaitURL(t *testing.T, file string) string {
 	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for range 1200 {
 		if b, err := os.ReadFile(file); err == nil {
 			_ = os.Remove(file)
 			return string(b)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-tick.C
 	}
 	t.Error("no browser was opened")
 	return "about:blank"

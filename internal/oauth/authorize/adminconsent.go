@@ -31,6 +31,7 @@ func (h Handler) adminConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	//nolint:gosec // to our own pages; the text is sealed
 	http.Redirect(w, r, h.BaseURL+handoff.SignInPath+"?request="+text, http.StatusSeeOther)
 	return nil
 }

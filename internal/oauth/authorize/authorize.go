@@ -84,6 +84,7 @@ func (h Handler) authorize(w http.ResponseWriter, r *http.Request, v1 bool) erro
 	if err != nil {
 		return err
 	}
+	//nolint:gosec // to our own pages; the text is sealed
 	http.Redirect(w, r, h.BaseURL+handoff.SignInPath+"?request="+text, http.StatusSeeOther)
 	return nil
 }

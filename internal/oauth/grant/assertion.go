@@ -126,10 +126,8 @@ func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Asser
 	if err != nil || !ok {
 		return oauth.IssuerUnknown(consent.Clip(a.Issuer)).Because(err)
 	}
-	for _, k := range keys {
-		if a.VerifyPublished(k) {
-			return nil
-		}
+	if slices.ContainsFunc(keys, a.VerifyPublished) {
+		return nil
 	}
 	return oauth.AssertionForged()
 }
@@ -174,17 +172,17 @@ func (r *replays) fresh(id, address string, expires, now time.Time) bool {
 	return true
 }
 
-// forget drops what is over; if that is not enough, what ends soonest is of the least use.
+// forget drops what is over; if that is not enough, any others, which can only be lenient.
 func (r *replays) forget(now time.Time) {
-	soonest := ""
 	for id, s := range r.seen {
 		if !now.Before(s.expires.Add(proof.AssertionSkew)) {
 			delete(r.seen, id)
-		} else if soonest == "" || s.expires.Before(r.seen[soonest].expires) {
-			soonest = id
 		}
 	}
-	if len(r.seen) >= maxSeen {
-		delete(r.seen, soonest)
+	for id := range r.seen {
+		if len(r.seen) < maxSeen*15/16 {
+			return
+		}
+		delete(r.seen, id)
 	}
 }

@@ -2,7 +2,7 @@ package grant_test
 
 import (
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // x5t
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -29,7 +29,7 @@ func assert(s *logintest.Service, client, tenant, assertion string) logintest.An
 func TestCertificateAssertions(t *testing.T) {
 	s := logintest.Start(t)
 	cert, key := certificate(t, s)
-	one, two := sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw) //nolint:gosec // x5t
+	one, two := sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw)
 	id, now := s.App.AppID.String(), s.Clock.Now()
 	endpoint := s.BaseURL + "/" + s.Tenant.ID.String() + "/oauth2/v2.0/token"
 	good := func() map[string]any {
@@ -50,7 +50,8 @@ func TestCertificateAssertions(t *testing.T) {
 	}
 	for _, aud := range []any{
 		s.BaseURL + "/contoso.test/oauth2/token", s.BaseURL + "/" + s.Tenant.ID.String() + "/v2.0", s.BaseURL + "/" + s.Tenant.ID.String() + "/",
-		s.BaseURL + "/adfs/t/contoso.test/oauth2/v2.0/token", []string{"https://elsewhere.test", endpoint},
+		s.BaseURL + "/adfs/t/contoso.test/oauth2/v2.0/token",
+		[]string{"https://elsewhere.test", endpoint},
 	} {
 		c := good()
 		c["aud"] = aud
@@ -116,7 +117,7 @@ func TestCertificateAssertions(t *testing.T) {
 func TestKeysOfAnotherObject(t *testing.T) {
 	s := logintest.Start(t)
 	cert, key := certificate(t, s)
-	one := sha1.Sum(cert.Raw) //nolint:gosec // x5t
+	one := sha1.Sum(cert.Raw)
 	s.Update(func(tx *store.Tx) error {
 		keys, err := tx.ClientKeys(s.App.AppID)
 		if err != nil {

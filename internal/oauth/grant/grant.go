@@ -11,11 +11,12 @@ package grant
 
 import (
 	"context"
-	"github.com/keyreeve/keyreeve/internal/consent"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/keyreeve/keyreeve/internal/consent"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/issuer"

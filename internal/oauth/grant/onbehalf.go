@@ -58,8 +58,9 @@ func onBehalfRefusal(err error) error {
 			return oauth.OnBehalfAudience().Because(err)
 		case token.Expired, token.NotYetValid:
 			return oauth.OnBehalfTime().Because(err)
+		default:
+			return oauth.OnBehalfSignature().Because(err)
 		}
-		return oauth.OnBehalfSignature().Because(err)
 	}
 	return oauth.Revoked().Because(err)
 }

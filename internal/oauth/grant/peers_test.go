@@ -192,7 +192,6 @@ func TestAzidentityClientAssertion(t *testing.T) {
 	}
 }
 
-//nolint:staticcheck // deprecated, and still in scripts
 func TestAzidentityUsernamePassword(t *testing.T) {
 	s := logintest.Start(t)
 	c, err := azidentity.NewUsernamePasswordCredential(s.Tenant.ID.String(), directory.AzureCLI().String(), s.Alice.UserPrincipalName, logintest.Password,

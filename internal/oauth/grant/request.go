@@ -2,12 +2,13 @@ package grant
 
 import (
 	"encoding/json"
-	"github.com/keyreeve/keyreeve/internal/caller"
-	"github.com/keyreeve/keyreeve/internal/consent"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/consent"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/logon"

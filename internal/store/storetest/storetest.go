@@ -29,7 +29,7 @@ type Opener func(t testing.TB, dir string, opt store.Options) *store.DB
 func Run(t *testing.T, open Opener) {
 	s := &suite{open: open, called: map[string]bool{}}
 	t.Run("methods", func(t *testing.T) {
-		for _, c := range slices.Concat(directoryCases(), applicationCases(), signInCases(), resourceCases(), armCases()) {
+		for _, c := range slices.Concat(directoryCases(), applicationCases(), signInCases(), resourceCases(), identityCases(), armCases()) {
 			t.Run(c.name, func(t *testing.T) { c.run(t, s.bench(t, store.Options{})) })
 			for m := range strings.FieldsSeq(c.methods) {
 				s.called[m] = true
