@@ -99,7 +99,7 @@ func TestManagedIdentity(t *testing.T) {
 	for _, row := range []struct{ az, env string }{
 		{"clients/az", "AZURE_POD_IDENTITY_AUTHORITY_HOST=" + address}, {"clients/az-2.45", "MSI_ENDPOINT=" + address + "/oauth2/token"},
 	} {
-		login := append(k.Env(t.TempDir()), row.env)
+		login := append(apart(t, k), row.env)
 		if out := harness.Must(t, login, row.az, "login", "--identity", "--query", "[0].user.name", "-o", "tsv"); out != "systemAssignedIdentity" {
 			t.Error(out)
 		}
@@ -155,4 +155,24 @@ func agent(t *testing.T, env []string, endpoint, file string) string {
 		t.Fatal("the agent did not start")
 	}
 	return address
+}
+
+// apart is a terminal whose az knows the cloud, and nobody's sign-in.
+func apart(t *testing.T, k *harness.Keyreeve) []string {
+	t.Helper()
+	env, dir := k.Env(t.TempDir()), filepath.Join(t.TempDir(), "azure")
+	from := lookup(env, "AZURE_CONFIG_DIR")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"config", "clouds.config"} {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return append(env, "AZURE_CONFIG_DIR="+dir)
 }

@@ -93,7 +93,7 @@ func TestPipelines(t *testing.T) {
 	credential("main", f.subject)
 	tenant, login := k.Admin.TenantID, strings.TrimSuffix(lookup(p.env, "KEYREEVE_LOGIN_URL"), "/")+"/"
 
-	job := k.Env(t.TempDir())
+	job := apart(t, k)
 	harness.Must(t, job, "clients/az", "login", "--service-principal", "-u", app, "--tenant", tenant, "--federated-token", f.token(exchange), "-o", "none")
 	harness.Must(t, job, "clients/az", "group", "show", "-n", "rg", "-o", "none")
 
@@ -109,7 +109,7 @@ func TestPipelines(t *testing.T) {
 	if out, stderr, status := kubelogin("workloadidentity", github...); status == 0 || !strings.Contains(stderr, "AADSTS700213") {
 		t.Errorf("another branch: %s%s", out, stderr)
 	}
-	if _, stderr, status := harness.Run(t, k.Env(t.TempDir()), "clients/az", "login", "--service-principal", "-u", app, "--tenant", tenant,
+	if _, stderr, status := harness.Run(t, apart(t, k), "clients/az", "login", "--service-principal", "-u", app, "--tenant", tenant,
 		"--federated-token", f.token(exchange)); status == 0 || !strings.Contains(stderr, "AADSTS700213") {
 		t.Errorf("another branch: %s", stderr)
 	}
