@@ -26,6 +26,12 @@ func identityCommand(d Deps) *cobra.Command {
 	return cmd
 }
 
+// newHost is what `identity host` is told.
+type newHost struct {
+	name, group, subscription, location, out string
+	identities                               []string
+}
+
 // hostCommand makes a host and its secret.
 func hostCommand(d Deps) *cobra.Command {
 	cmd := &cobra.Command{
@@ -38,52 +44,54 @@ func hostCommand(d Deps) *cobra.Command {
 			"Managed Identity Operator on each identity.",
 		Args: cobra.ExactArgs(1),
 	}
+	var h newHost
 	f := cmd.Flags()
-	group := f.StringP("resource-group", "g", "", "resource group (required)")
-	subscription := f.String("subscription", "", "subscription id (default: that of az)")
-	location := f.StringP("location", "l", "", "location (default: the resource group's)")
-	identities := f.StringArray("identity", nil, "resource id of a user-assigned identity (required; may be repeated)")
-	out := f.String("secret-file", "", "file for the secret (default NAME.secret)")
+	f.StringVarP(&h.group, "resource-group", "g", "", "resource group (required)")
+	f.StringVar(&h.subscription, "subscription", "", "subscription id (default: that of az)")
+	f.StringVarP(&h.location, "location", "l", "", "location (default: the resource group's)")
+	f.StringArrayVar(&h.identities, "identity", nil, "resource id of a user-assigned identity (required; may be repeated)")
+	f.StringVar(&h.out, "secret-file", "", "file for the secret (default NAME.secret)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *group == "" || len(*identities) == 0 {
+		h.name = args[0]
+		if h.group == "" || len(h.identities) == 0 {
 			return errors.New("--resource-group and --identity are needed")
 		}
-		if *out == "" {
-			*out = args[0] + ".secret"
+		if h.out == "" {
+			h.out = h.name + ".secret"
 		}
-		return makeHost(cmd.Context(), d, args[0], *group, *subscription, *location, *identities, *out)
+		return h.run(cmd.Context(), d)
 	}
 	return cmd
 }
 
-func makeHost(ctx context.Context, d Deps, name, group, subscription, location string, identities []string, out string) error {
+func (h *newHost) run(ctx context.Context, d Deps) error {
 	arm, sub, err := armFromEnvironment(ctx)
 	if err != nil {
 		return err
 	}
-	if subscription == "" {
-		subscription = sub
+	if h.subscription == "" {
+		h.subscription = sub
 	}
-	if subscription == "" {
+	if h.subscription == "" {
 		return errors.New("--subscription is needed: there is none in the environment")
 	}
-	in := "/subscriptions/" + url.PathEscape(subscription) + "/resourceGroups/" + url.PathEscape(group)
-	if location == "" {
+	in := "/subscriptions/" + url.PathEscape(h.subscription) + "/resourceGroups/" + url.PathEscape(h.group)
+	if h.location == "" {
 		var at struct {
 			Location string `json:"location"`
 		}
 		if err := arm.Get(ctx, in, &at); err != nil {
 			return err
 		}
-		location = at.Location
+		h.location = at.Location
 	}
 	users := map[string]struct{}{}
-	for _, id := range identities {
+	for _, id := range h.identities {
 		users[id] = struct{}{}
 	}
-	id := in + "/providers/Keyreeve.Identity/hosts/" + url.PathEscape(name)
+	id := in + "/providers/Keyreeve.Identity/hosts/" + url.PathEscape(h.name)
 	var made json.RawMessage
-	body := map[string]any{"location": location, "identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": users}}
+	body := map[string]any{"location": h.location, "identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": users}}
 	if err := arm.Put(ctx, id, body, &made); err != nil {
 		return err
 	}
@@ -94,12 +102,12 @@ func makeHost(ctx context.Context, d Deps, name, group, subscription, location s
 	if err := arm.Post(ctx, id+"/newSecret", struct{}{}, &secret); err != nil {
 		return err
 	}
-	if err := os.WriteFile(out, []byte(secret.Header+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(h.out, []byte(secret.Header+"\n"), 0o600); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(d.Out, "The secret is in %s. On the host:\n\n  export IDENTITY_ENDPOINT=%s IDENTITY_HEADER=\"$(cat %s)\"\n\n"+
 		"for azidentity and kubelogin, or, for az and others that ask the instance metadata service:\n\n"+
-		"  keyreeve identity agent --endpoint %s --secret-file %s\n", out, secret.Endpoint, out, secret.Endpoint, out)
+		"  keyreeve identity agent --endpoint %s --secret-file %s\n", h.out, secret.Endpoint, h.out, secret.Endpoint, h.out)
 	return err
 }
 

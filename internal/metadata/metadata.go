@@ -64,9 +64,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 	mux.Handle("GET "+Path+"/{$}", a.Handle(h.serve)) // az adds a slash
 }
 
-func refuse(kind fault.Kind, code, format string, args ...any) error {
-	return fault.New(kind, code, format, args...)
-}
+func refuse(kind fault.Kind, code, text string) error { return fault.New(kind, code, "%s", text) }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	web.NoStore(w)
