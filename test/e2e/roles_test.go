@@ -130,6 +130,15 @@ func TestAzureRoleCommands(t *testing.T) {
 	run("role", "assignment", "delete", "--assignee", ann, "--role", "Reader", "-g", "rg")
 	fails("No matched assignments were found to delete", "role", "assignment", "delete", "--assignee", ann, "--role", "Reader", "-g", "rg")
 	run("role", "assignment", "delete", "--ids", run("role", "assignment", "list", "--scope", ns, "--role", "Pod Looker", "--query", "[0].id", "-o", "tsv"))
+	changes := run("role", "assignment", "list-changelogs", "--query", "[].[action,principalName,roleName,scopeType]", "-o", "tsv")
+	for _, line := range []string{
+		"Granted\tann@keyreeve.test\tReader\tResource group", "Granted\tdevs\tAzure Kubernetes Service RBAC Writer\tResource",
+		"Revoked\tann@keyreeve.test\tReader\tResource group", "Revoked\tann@keyreeve.test\tPod Looker\tResource",
+	} {
+		if !strings.Contains(changes, line) {
+			t.Errorf("the change log lacks %q:\n%s", line, changes)
+		}
+	}
 	run("role", "definition", "delete", "--name", "Pod Looker")
 	want("", "role", "definition", "list", "--custom-role-only")
 }
