@@ -131,7 +131,7 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 		return then(tx.PutGroup(group(2*k)), func() { h.groups[k] = true })
 	case 4, 5, 6, 7, 8:
 		who := somebody()
-		return then(tx.AddMember(oid("group", 2*k), holderID(who)), func() { h.members[k] = append(h.members[k], who) })
+		return then(join(tx, oid("group", 2*k), holderID(who)), func() { h.members[k] = append(h.members[k], who) })
 	case 9, 10, 11:
 		k = h.someKey(draw, k)
 		if len(h.members[k]) == 0 {
