@@ -41,7 +41,7 @@ users:
   user:
     exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, args: [eks, get-token], env: [{name: AWS_PROFILE, value: p}]}
 - name: cert
-  user: {client-certificate: pki/c.crt, client-key: ../k.key, as: somebody, as-groups: [a, b], as-user-extra: {k: [v]}}
+  user: {client-certificate: /pki/c.crt, client-key: /pki/k.key, as: somebody, as-groups: [a, b], as-user-extra: {k: [v]}}
 - name: basic
   user: {username: "on", password: "0123", token: "1e3"}
 `
@@ -133,6 +133,24 @@ func runs() []run {
 	)
 }
 
+// TestOthersKeepTheirPaths: Azure's makes relative paths of everybody absolute, or shorter, and rewrites a file for that alone.
+// Ours leaves what it does not convert as it is.
+func TestOthersKeepTheirPaths(t *testing.T) {
+	azure, ours := harness.Program(t, "clients/kubelogin"), harness.Program(t, "kubelogin")
+	text := strings.ReplaceAll(corpus()["nobody"], "/pki/k.key", "../k.key")
+	r := run{args: []string{"-l", "azurecli"}}
+	if got, _ := convert(t, azure, text, r); got == text {
+		t.Error("Azure's kubelogin does not do that any more: the difference can go")
+	}
+	if got, status := convert(t, ours, text, r); got != text || status != 0 {
+		t.Errorf("status %d, and the file is now\n%s", status, got)
+	}
+	text += corpus()["aks"][len(corpus()["nobody"]):]
+	if got, _ := convert(t, ours, text, r); !strings.Contains(got, "client-key: ../k.key\n") || !strings.Contains(got, "- azurecli\n") {
+		t.Errorf("the file is now\n%s", got)
+	}
+}
+
 // convert runs a program on a copy of a kubeconfig and returns what became of it.
 func convert(t *testing.T, program, text string, r run) (string, int) {
 	t.Helper()
@@ -196,7 +214,7 @@ func TestSeveralFiles(t *testing.T) {
 	var results [2][]byte
 	for i, program := range programs {
 		dir := t.TempDir()
-		texts := []string{corpus()["nobody"], strings.ReplaceAll(corpus()["aks"], "name: cert", "name: other"), corpus()["provider"]}
+		texts := []string{corpus()["nobody"], strings.ReplaceAll(corpus()["aks"], "name: cert", "name: other"), strings.ReplaceAll(corpus()["provider"], "clusterUser_rg_aks", "third")}
 		var paths []string
 		for n, text := range texts {
 			paths = append(paths, filepath.Join(dir, fmt.Sprint(n)))
