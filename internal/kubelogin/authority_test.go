@@ -74,8 +74,10 @@ func newAuthority(t testing.TB) *authority {
 		write(w, 200, object{"ver": "1.0", "account_type": "Managed", "domain_name": "contoso.test", "cloud_instance_name": "x", "cloud_audience_urn": "urn"})
 	})
 	mux.HandleFunc("GET /{tid}/oauth2/v2.0/authorize", func(w http.ResponseWriter, r *http.Request) {
-		back := r.URL.Query().Get("redirect_uri")
-		http.Redirect(w, r, back+"?code=the-code&state="+url.QueryEscape(r.URL.Query().Get("state")), http.StatusFound)
+		// The answer is posted to the client by the page, which this is the text of.
+		if q := r.URL.Query(); q.Get("response_mode") == "form_post" && q.Get("code_challenge_method") == "S256" {
+			fmt.Fprintln(w, q.Get("redirect_uri"), q.Get("state"))
+		}
 	})
 	device := func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()

@@ -93,7 +93,7 @@ func canonical(forms []url.Values) string {
 		for name, values := range f {
 			value := strings.Join(values, " ")
 			switch name {
-			case "client_assertion", "code_verifier", "req_cnf", "code":
+			case "client_assertion", "code_verifier", "req_cnf", "code", "device_code":
 				value = "…"
 			case "redirect_uri":
 				value = strings.TrimRight(value, "0123456789")
@@ -152,7 +152,7 @@ func TestModes(t *testing.T) {
 	expiry := time.Now().Add(time.Hour)
 	stub("az", fmt.Sprintf(`printf '{"accessToken":"az %%s","expiresOn":"x","expires_on":%d,"tokenType":"Bearer"}' "$*"`, expiry.Unix()))
 	stub("azd", fmt.Sprintf(`printf '{"token":"azd %%s","expiresOn":"%s"}' "$*"`, expiry.UTC().Format(time.RFC3339)))
-	stub("xdg-open", `exec curl -s -L --cacert "`+a.CA+`" "$1" >/dev/null 2>&1`)
+	stub("xdg-open", `set -- $(curl -s --cacert "`+a.CA+`" "$1"); exec curl -s -d code=the-code --data-urlencode "state=$2" "$1" >/dev/null`)
 	path := "PATH=" + bin + ":" + os.Getenv("PATH")
 	common := []string{"--server-id", server, "--tenant-id", tenant, "--authority-host", a.URL + "/", "--disable-instance-discovery"}
 	common = slices.Clip(common)
