@@ -114,15 +114,18 @@ type environment struct {
 	Value string `json:"value"`
 }
 
-// Parse reads a kubeconfig.
+// parse reads a kubeconfig.
 func parse(data []byte) (*config, error) {
 	c := &config{}
 	if len(data) == 0 {
 		return c, nil
 	}
-	text, err := yaml.YAMLToJSON(data)
-	if err != nil {
-		return nil, err
+	text, ok := quickJSON(data)
+	if !ok {
+		var err error
+		if text, err = yaml.YAMLToJSON(data); err != nil {
+			return nil, err
+		}
 	}
 	if !bytes.HasPrefix(text, []byte("{")) {
 		return nil, errors.New("it is no YAML object")
@@ -194,6 +197,13 @@ func (c *config) text() ([]byte, error) {
 	if len(c.Contexts) == 0 {
 		c.Contexts = nil
 	}
+	if text, ok := c.quickText(); ok {
+		return text, nil
+	}
+	return c.slowText()
+}
+
+func (c *config) slowText() ([]byte, error) {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return nil, err

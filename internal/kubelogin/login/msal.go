@@ -170,9 +170,13 @@ func (a *attempt) servicePrincipal(ctx context.Context) (Token, error) {
 }
 
 func (a *attempt) workloadIdentity(ctx context.Context) (Token, error) {
-	assertion := func(context.Context, confidential.AssertionRequestOptions) (string, error) { return a.assertionFromFile() }
+	assertion := func(context.Context, confidential.AssertionRequestOptions) (string, error) {
+		return a.assertionFromFile()
+	}
 	if a.r.gitHub() {
-		assertion = func(ctx context.Context, _ confidential.AssertionRequestOptions) (string, error) { return a.assertionFromGitHub(ctx) }
+		assertion = func(ctx context.Context, _ confidential.AssertionRequestOptions) (string, error) {
+			return a.assertionFromGitHub(ctx)
+		}
 	}
 	return a.confidential(ctx, confidential.NewCredFromAssertionCallback(assertion), nil)
 }

@@ -9,7 +9,9 @@ type noKeyring struct{ why string }
 
 func (k noKeyring) Get() ([]byte, error) { return nil, k.error() }
 func (k noKeyring) Put([]byte) error     { return k.error() }
-func (k noKeyring) error() error         { return &fs.PathError{Op: "open", Path: "keyring", Err: errString(k.why)} }
+func (k noKeyring) error() error {
+	return &fs.PathError{Op: "open", Path: "keyring", Err: errString(k.why)}
+}
 
 type errString string
 
