@@ -16,7 +16,7 @@ import (
 // pairwise runs several commands in turn, b.N times, and reports the middle of what each took.
 func pairwise(b *testing.B, names []string, commands []func() *exec.Cmd) map[string]time.Duration {
 	b.Helper()
-	took := make([][]time.Duration, len(names))
+	took, cpu := make([][]time.Duration, len(names)), make([]time.Duration, len(names))
 	for b.Loop() {
 		for i, command := range commands {
 			cmd := command()
@@ -25,6 +25,7 @@ func pairwise(b *testing.B, names []string, commands []func() *exec.Cmd) map[str
 				b.Fatalf("%s: %v", names[i], err)
 			}
 			took[i] = append(took[i], time.Since(begun))
+			cpu[i] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		}
 	}
 	middle := map[string]time.Duration{}
@@ -33,6 +34,7 @@ func pairwise(b *testing.B, names []string, commands []func() *exec.Cmd) map[str
 		middle[name] = took[i][len(took[i])/2]
 		b.ReportMetric(float64(middle[name].Microseconds())/1000, name+"-ms")
 		b.ReportMetric(float64(took[i][0].Microseconds())/1000, name+"-best-ms")
+		b.ReportMetric(float64(cpu[i].Microseconds())/1000/float64(len(took[i])), name+"-cpu-ms")
 	}
 	return middle
 }

@@ -15,6 +15,9 @@ import (
 
 // reserved are words that YAML reads as something else than text.
 func reserved(s string) bool {
+	if len(s) > len("undefined") {
+		return false
+	}
 	switch strings.ToLower(s) {
 	case "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nil", "inf", "nan", "infinity", "undefined":
 		return true
@@ -68,7 +71,7 @@ func quickJSON(data []byte) ([]byte, bool) {
 		body := strings.TrimLeft(text, " ")
 		r.lines = append(r.lines, quickLine{len(text) - len(body), body})
 	}
-	if len(r.lines) == 0 || r.lines[0].indent != 0 || strings.HasPrefix(r.lines[0].text, "-") {
+	if len(r.lines) == 0 || data[len(data)-1] != '\n' || r.lines[0].indent != 0 || strings.HasPrefix(r.lines[0].text, "-") {
 		return nil, false
 	}
 	r.block(0, 0)
@@ -172,6 +175,10 @@ func (r *quickReader) literal(indent int, two bool) {
 			blank++
 			continue
 		}
+		if l.text == "" { // blanks alone: whether they count is a question for the library
+			r.fail()
+			return
+		}
 		if l.indent < at {
 			break
 		}
@@ -194,7 +201,12 @@ func (r *quickReader) literal(indent int, two bool) {
 }
 
 func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c > '~' || c < ' ' && c != '\n' })
+	for i := range len(s) {
+		if c := s[i]; c > '~' || c < ' ' && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *quickReader) scalar(s string) {

@@ -14,7 +14,7 @@ import (
 func FuzzQuickRead(f *testing.F) {
 	for _, s := range []string{
 		"a: b\n", "a:\n- b: c\n  d: --e\n- x\n", "a: |\n  b\n  c\nd: e\n", "a: |2\n\n  b\n\n  c\n", "a:\n  b: \"x y\"\n  c: 'z'\n", "a: null\nb: {}\nc: []\nd: true\n",
-		"a: 6dae42f8-4368-4678-94ff-3960e28e3630\n", "a: https://x:1/y\n", "a:\n  - b\n", "a: b: c\n", "a:\n    b: c\n  d: e\n", "a: |\n   b\n  c\n", "a: x\n\n", "a: ---\n", "---\na: b\n",
+		"a: 6dae42f8-4368-4678-94ff-3960e28e3630\n", "a: https://x:1/y\n", "a:\n  - b\n", "a: b: c\n", "a:\n    b: c\n  d: e\n", "a: |\n   b\n  c\n", "a: x\n\n", "a: |\n  ", "a: |\n  0", "a: ---\n", "---\na: b\n",
 	} {
 		f.Add([]byte(s))
 	}
