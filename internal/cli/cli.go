@@ -42,7 +42,7 @@ func New(d Deps) *cobra.Command {
 	}
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
-	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d))
+	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), kubeloginCommand(d))
 	return root
 }
 
