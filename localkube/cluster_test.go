@@ -69,6 +69,7 @@ func TestCluster(t *testing.T) {
 		{"nodes", (*world).testNodes},
 		{"deployment", (*world).testDeployment},
 		{"pods", (*world).testPods},
+		{"streams", (*world).testStreams},
 		{"job", (*world).testJob},
 		{"service account", (*world).testServiceAccount},
 		{"certificate user", (*world).testCertificateUser},

@@ -14,6 +14,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/web"
@@ -133,7 +134,11 @@ func (f *Face) admit(w http.ResponseWriter, req *Request) error {
 	if req.route.Action == Self {
 		return f.locked(req) // who may not look must not learn which groups there are
 	}
-	if err := req.Require(req.route.Action, req.Scope); err != nil {
+	var later *rbac.Delegation
+	if req.route.Conditional {
+		later = &rbac.Delegation{Later: true}
+	}
+	if err := req.require(req.route.Action, req.Scope, later); err != nil {
 		return err
 	}
 	if err := f.resourceGroup(req); err != nil {

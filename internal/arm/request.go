@@ -105,11 +105,18 @@ func (r *Request) WriteJSON(status int, v any) error {
 
 // Allowed reports whether the caller may do a control action at a scope. What cannot be decided is an Unavailable fault.
 func (r *Request) Allowed(action, scope string) (bool, error) {
+	return r.allowed(r.asks(action, scope, nil))
+}
+
+func (r *Request) asks(action, scope string, d *rbac.Delegation) rbac.Request {
+	return rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope, Delegation: d}
+}
+
+func (r *Request) allowed(asked rbac.Request) (bool, error) {
 	if _, _, err := r.face.World.Status(); err != nil {
 		return false, undecided(err)
 	}
-	d := r.face.World.Decide(rbac.Request{Principal: r.Caller.Object, Action: action, Scope: scope})
-	switch d.Verdict {
+	switch r.face.World.Decide(asked).Verdict {
 	case rbac.Allow:
 		return true, nil
 	case rbac.Deny:
@@ -124,22 +131,49 @@ func undecided(cause error) error {
 }
 
 // Require returns AuthorizationFailed unless the caller may do a control action at a scope.
-func (r *Request) Require(action, scope string) error {
-	ok, err := r.Allowed(action, scope)
+func (r *Request) Require(action, scope string) error { return r.require(action, scope, nil) }
+
+// RequireDelegated is Require for writing or deleting a role assignment, which conditions may narrow by what is assigned to
+// whom. Handlers of Conditional routes call it once they know.
+func (r *Request) RequireDelegated(action, scope string, d rbac.Delegation) error {
+	return r.require(action, scope, &d)
+}
+
+func (r *Request) require(action, scope string, d *rbac.Delegation) error {
+	asked := r.asks(action, scope, d)
+	ok, err := r.allowed(asked)
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return r.NotAuthorized(action, scope)
+	if ok {
+		return nil
 	}
-	return nil
+	if x := r.face.World.Explain(asked); x.Denial != nil && len(x.Grants) > 0 {
+		return r.deniedBy(&x.Denial.Assignment, action, scope)
+	}
+	return r.notAuthorized(action, scope, d != nil && !d.Later)
+}
+
+// deniedBy is the refusal of what a role grants and a deny assignment takes away.
+func (r *Request) deniedBy(d *rbac.DenyAssignment, action, scope string) error {
+	return GatewayError(fault.New(fault.Forbidden, "DenyAssignmentAuthorizationFailed",
+		"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, the access is denied because of "+
+			"the deny assignment with name '%s' and Id '%s' at scope '%s'.", r.Caller.Name, r.Caller.Object, action, scope, d.Name, d.ID.Compact(), d.Scope))
 }
 
 // NotAuthorized is the refusal of an action at a scope.
 func (r *Request) NotAuthorized(action, scope string) error {
+	return r.notAuthorized(action, scope, false)
+}
+
+func (r *Request) notAuthorized(action, scope string, conditional bool) error {
+	or := ""
+	if conditional {
+		or = "or an ABAC condition not fulfilled "
+	}
 	return GatewayError(fault.New(fault.Forbidden, "AuthorizationFailed",
-		"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. "+
-			"If access was recently granted, please refresh your credentials.", r.Caller.Name, r.Caller.Object, action, scope))
+		"The client '%s' with object id '%s' does not have authorization %sto perform action '%s' over scope '%s' or the scope is invalid. "+
+			"If access was recently granted, please refresh your credentials.", r.Caller.Name, r.Caller.Object, or, action, scope))
 }
 
 // HoldsRole reports whether the caller, directly or through a group, holds any role at the scope, above it or below it.

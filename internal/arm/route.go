@@ -38,6 +38,9 @@ type Route struct {
 	Pattern string
 	// Action is the control action checked at Request.Scope before Handle runs, or Self.
 	Action string
+	// Conditional says that Handle checks Action again with RequireDelegated: before it runs, a role whose condition speaks of
+	// what is in the request is enough.
+	Conditional bool
 	// Errors is the form of what Handle returns.
 	Errors ErrorForm
 	// Public routes are served to anyone, without a token and an api-version. They have no Action.
@@ -221,4 +224,29 @@ func (r *Route) param(segments []string, name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Routes returns every route that is registered, in no order: for whoever checks that none is open.
+func (f *Face) Routes() []Route {
+	f.own.Do(f.mountOwn)
+	var out []Route
+	take := func(m methods) {
+		for _, r := range m {
+			out = append(out, *r)
+		}
+	}
+	for _, x := range f.routes.tails {
+		take(x.leaf)
+	}
+	for todo := []*node{&f.routes.root}; len(todo) > 0; todo = todo[1:] {
+		n := todo[0]
+		take(n.leaf)
+		if n.param != nil {
+			todo = append(todo, n.param)
+		}
+		for _, c := range n.literal {
+			todo = append(todo, c)
+		}
+	}
+	return out
 }

@@ -178,17 +178,7 @@ func accessCommand(d Deps) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.access(cmd.Context(), client.Question{User: user})
 	}
-	diff := asker{out: d.Out}
-	other := &cobra.Command{
-		Use:   "diff --cluster CLUSTER USER OTHER",
-		Short: "Say what one holds in a cluster and another does not",
-		Args:  cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return diff.access(cmd.Context(), client.Question{User: args[0], CompareWith: args[1]})
-		},
-	}
-	diff.flags(other)
-	cmd.AddCommand(other)
+	cmd.AddCommand(accessDiffCommand(d))
 	return cmd
 }
 
@@ -201,11 +191,19 @@ func (a *asker) access(ctx context.Context, q client.Question) error {
 	if err != nil {
 		return err
 	}
+	return a.show(&got)
+}
+
+// show prints what somebody holds, or how two differ.
+func (a *asker) show(got *client.Access) error {
 	if a.output == "json" {
 		return printJSON(a.out, got)
 	}
 	if got.Other == nil {
-		return printHoldings(a.out, got.Access, "", got.Complete)
+		if err := printHoldings(a.out, got.Access, "", got.Complete); err != nil {
+			return err
+		}
+		return printDenied(a.out, got.Denied)
 	}
 	if err := printHoldings(a.out, got.Only, "< ", true); err != nil {
 		return err
@@ -223,7 +221,19 @@ func printExplanation(w io.Writer, e *client.Explanation) error {
 	for _, p := range e.Paths {
 		fmt.Fprintf(&b, "  by %s\n", wayText(&p))
 	}
-	if e.Decision != "allow" && len(e.WouldGrant) > 0 {
+	if d := e.DenyAssignment; d != nil {
+		fmt.Fprintf(&b, "  deny assignment %q at %s\n", d.Properties.Name, d.Properties.Scope)
+	}
+	if e.Decision != "allow" && len(e.WouldGrantGroups) > 0 {
+		b.WriteString("Members of these groups may:\n")
+		for _, g := range e.WouldGrantGroups {
+			fmt.Fprintf(&b, "  %s (%s)\n", g.DisplayName, g.ID)
+		}
+		if e.MoreGroups {
+			b.WriteString("  and others\n")
+		}
+	}
+	if e.Decision != "allow" && e.DenyAssignment == nil && len(e.WouldGrant) > 0 {
 		fmt.Fprintf(&b, "It would be allowed by one of these roles at %s:\n", e.Scope)
 		for _, r := range e.WouldGrant {
 			fmt.Fprintf(&b, "  %s\n", r)
@@ -297,6 +307,20 @@ func printHoldings(w io.Writer, list []client.Way, mark string, complete bool) e
 		return err
 	}
 	return incomplete(w, complete)
+}
+
+// printDenied says what is taken away again.
+func printDenied(w io.Writer, list []client.DenyAssignment) error {
+	for _, d := range list {
+		var actions []string
+		for _, p := range d.Properties.Permissions {
+			actions = append(actions, p.DataActions...)
+		}
+		if _, err := fmt.Fprintf(w, "less, by deny assignment %q at %s: %s\n", d.Properties.Name, d.Properties.Scope, strings.Join(actions, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func incomplete(w io.Writer, complete bool) error {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,10 +64,26 @@ func TestAccessCommands(t *testing.T) {
 	}))
 	defer s.Close()
 	t.Setenv("KEYREEVE_TOKEN", "t")
+	before, broken := filepath.Join(t.TempDir(), "before.json"), filepath.Join(t.TempDir(), "broken.json")
+	for path, text := range map[string]string{
+		before: `{"principal":{"id":"p"},"access":[{"kind":"roleAssignment","role":"Reader","scope":"/s","via":[],"namespace":"dev"}],"complete":true}`, broken: `{}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct{ args, out, asked, err string }{
 		{"explain -c FIRST -u dana -n dev get pods/log", "deny: dana\nIt would be allowed by one of these roles at " + id + ":\n  Reader\nor by a custom role with the data action\n  A/read\n", `{"user":"dana","verb":"get","resource":"pods","subresource":"log","namespace":"dev"}`, ""},
 		{"who-can -c " + id + " get pods", "NAME  TYPE  BY\ndana  User  role \"Reader\" at /s, as member of team in all\n            ClusterRoleBinding/b of ClusterRole/view, as everybody\nThe cluster's own roles and bindings are not known at the moment: there may be more.\n", `{"verb":"get","resource":"pods"}`, ""},
 		{"access diff -c first a b", "  NAMESPACE  ROLE  BY\n> dev  Reader  role \"Reader\" at /s\n", `{"user":"a","compareWith":"b"}`, ""},
+		{"access diff -c first --user a --user b", "  NAMESPACE  ROLE  BY\n> dev  Reader  role \"Reader\" at /s\n", `{"user":"a","compareWith":"b"}`, ""},
+		{"access diff -c first --user a --with-cluster FIRST", "  NAMESPACE  ROLE  BY\n> dev  Reader  role \"Reader\" at /s\n", `{"user":"a","compareWithCluster":"` + id + `"}`, ""},
+		{"access diff -c first --file " + before, "  NAMESPACE  ROLE    BY\n< dev        Reader  role \"Reader\" at /s\n> *  cluster-admin  the cluster's admin groups\n", `{"user":"p"}`, ""},
+		{"access diff -c first", "", "", "compared with what"},
+		{"access diff -c first a b c", "", "", "accepts at most 2"},
+		{"access diff -c first -u a b c", "", "", "no more"},
+		{"access diff -c first a b --file x", "", "", "--file compares one user"},
+		{"access diff -c first --file " + broken, "", "", "is not what"},
 		{"explain -c second get pods", "", "", `you see no cluster "second"`},
 		{"explain get pods", "", "", "--cluster"},
 		{"explain -c first -o xml get pods", "", "", "not one of table, json"},

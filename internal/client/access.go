@@ -1,18 +1,23 @@
 package client
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Question asks about access to a cluster. See the REST operations keyreeveExplain, keyreeveWhoCan and keyreeveAccess.
 type Question struct {
 	User        string `json:"user,omitempty"`
 	CompareWith string `json:"compareWith,omitempty"`
-	Verb        string `json:"verb,omitempty"`
-	Group       string `json:"group,omitempty"`
-	Resource    string `json:"resource,omitempty"`
-	Subresource string `json:"subresource,omitempty"`
-	Name        string `json:"name,omitempty"`
-	Namespace   string `json:"namespace,omitempty"`
-	Path        string `json:"path,omitempty"`
+	// CompareWithCluster is the resource id of a second cluster.
+	CompareWithCluster string `json:"compareWithCluster,omitempty"`
+	Verb               string `json:"verb,omitempty"`
+	Group              string `json:"group,omitempty"`
+	Resource           string `json:"resource,omitempty"`
+	Subresource        string `json:"subresource,omitempty"`
+	Name               string `json:"name,omitempty"`
+	Namespace          string `json:"namespace,omitempty"`
+	Path               string `json:"path,omitempty"`
 }
 
 // Principal is a user or a service principal.
@@ -62,14 +67,29 @@ type Rule struct {
 
 // Explanation says whether a principal may do something, and why.
 type Explanation struct {
-	Decision   string    `json:"decision"`
-	Reason     string    `json:"reason,omitempty"`
-	Principal  Principal `json:"principal"`
-	Scope      string    `json:"scope,omitempty"`
-	Actions    []string  `json:"actions"`
-	Paths      []Way     `json:"paths"`
-	WouldGrant []string  `json:"wouldGrant"`
-	Revision   int64     `json:"revision"`
+	Decision  string    `json:"decision"`
+	Reason    string    `json:"reason,omitempty"`
+	Principal Principal `json:"principal"`
+	Scope     string    `json:"scope,omitempty"`
+	Actions   []string  `json:"actions"`
+	Paths     []Way     `json:"paths"`
+	// DenyAssignment is the one that takes away what roles grant.
+	DenyAssignment *DenyAssignment `json:"denyAssignment,omitempty"`
+	WouldGrant     []string        `json:"wouldGrant"`
+	// WouldGrantGroups are groups whose members may; MoreGroups says that there are others.
+	WouldGrantGroups []Group `json:"wouldGrantGroups"`
+	MoreGroups       bool    `json:"moreGroups,omitempty"`
+	Revision         int64   `json:"revision"`
+}
+
+// DenyAssignment takes actions away.
+type DenyAssignment struct {
+	ID         string `json:"id"`
+	Properties struct {
+		Name        string       `json:"denyAssignmentName"`
+		Scope       string       `json:"scope"`
+		Permissions []Permission `json:"permissions"`
+	} `json:"properties"`
 }
 
 // Who is somebody who may.
@@ -87,14 +107,17 @@ type WhoCan struct {
 
 // Access is all that a principal holds in a cluster, and how another one differs.
 type Access struct {
-	Principal Principal  `json:"principal"`
-	Enabled   bool       `json:"enabled"`
-	Access    []Way      `json:"access"`
-	Other     *Principal `json:"other,omitempty"`
-	Only      []Way      `json:"only,omitempty"`
-	OnlyOther []Way      `json:"onlyOther,omitempty"`
-	Complete  bool       `json:"complete"`
-	Revision  int64      `json:"revision"`
+	Principal Principal `json:"principal"`
+	Enabled   bool      `json:"enabled"`
+	Access    []Way     `json:"access"`
+	// Denied are the deny assignments that take something away from it again.
+	Denied       []DenyAssignment `json:"denied,omitempty"`
+	Other        *Principal       `json:"other,omitempty"`
+	OtherCluster string           `json:"otherCluster,omitempty"`
+	Only         []Way            `json:"only,omitempty"`
+	OnlyOther    []Way            `json:"onlyOther,omitempty"`
+	Complete     bool             `json:"complete"`
+	Revision     int64            `json:"revision"`
 }
 
 // Explain asks whether a principal may do something in a cluster, which is named by its resource id.
@@ -116,4 +139,34 @@ func (c *Client) Access(ctx context.Context, cluster string, q Question) (Access
 	var out Access
 	err := c.Post(ctx, cluster+"/keyreeveAccess", q, &out)
 	return out, err
+}
+
+// right names what a way gives, by whatever it is held.
+func (w *Way) right() string {
+	ns := ""
+	if w.Namespace != nil {
+		ns = *w.Namespace
+	}
+	if w.Kind == "adminGroup" {
+		return w.Kind
+	}
+	return strings.Join([]string{ns, w.Kind, w.RoleID, w.Role, w.Condition}, "\x00")
+}
+
+// DiffWays returns what is only in the first list and what is only in the second. The same role at the same place is the
+// same, by whatever way it is held.
+func DiffWays(first, second []Way) (onlyFirst, onlySecond []Way) {
+	without := func(list, other []Way) (out []Way) {
+		has := map[string]bool{}
+		for i := range other {
+			has[other[i].right()] = true
+		}
+		for _, w := range list {
+			if !has[w.right()] {
+				out = append(out, w)
+			}
+		}
+		return out
+	}
+	return without(first, second), without(second, first)
 }

@@ -33,6 +33,7 @@ const (
 	ResourceGroup     Kind = "resourceGroup"     // key lower-case resource id; resource.Group
 	RoleDefinition    Kind = "roleDefinition"    // key RoleDefinitionID; rbac.RoleDefinition (custom ones)
 	RoleAssignment    Kind = "roleAssignment"    // key RoleAssignmentID; rbac.Assignment
+	DenyAssignment    Kind = "denyAssignment"    // key DenyAssignmentID; rbac.DenyAssignment
 	Cluster           Kind = "cluster"           // key ClusterID; managedcluster.Cluster
 	Certificate       Kind = "certificate"       // key hex SHA-256; pki.Issued
 	Session           Kind = "session"           // key SessionID; session.Session, without its secrets

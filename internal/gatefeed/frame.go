@@ -18,7 +18,8 @@ const HeartbeatEvery = time.Second
 //
 //	{"hello":…} {"snapshot":{"revision":7}} {"events":[…]} … {"complete":true} {"change":{"revision":9,…}} {"heartbeat":{"revision":12}} …
 //
-// A heartbeat at a later revision than the last change says that nothing up to there concerns the cluster.
+// A heartbeat at a later revision than the last change says that nothing up to there concerns the cluster. Revoked is the last
+// word to a gate that is to be told no more: it stops answering.
 type Frame struct {
 	Hello    *Hello       `json:"hello,omitempty"`
 	Snapshot *Mark        `json:"snapshot,omitempty"`
@@ -27,6 +28,8 @@ type Frame struct {
 	Complete  bool         `json:"complete,omitempty"`
 	Change    *feed.Change `json:"change,omitempty"`
 	Heartbeat *Mark        `json:"heartbeat,omitempty"`
+	// Revoked says why.
+	Revoked string `json:"revoked,omitempty"`
 }
 
 // Hello says who is speaking.

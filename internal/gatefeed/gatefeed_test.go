@@ -75,6 +75,10 @@ func aid(n int) ident.RoleAssignmentID {
 	return ident.Derive[ident.RoleAssignmentID]("gatefeed", "assignment", fmt.Sprint(n))
 }
 
+func did(n int) ident.DenyAssignmentID {
+	return ident.Derive[ident.DenyAssignmentID]("gatefeed", "denial", fmt.Sprint(n))
+}
+
 func fingerprint(n int) string {
 	return strings.Repeat(strings.ReplaceAll(ident.Derive[ident.GUID]("gatefeed", "certificate", fmt.Sprint(n)).Compact(), "-", ""), 2)
 }
@@ -142,6 +146,14 @@ func role(n int) rbac.RoleDefinition {
 	}
 }
 
+// join adds a member to a group, if it is there: a broken reference would spoil the whole commit.
+func join(tx *store.Tx, group, member ident.ObjectID) error {
+	if _, err := tx.Group(group); err != nil {
+		return err
+	}
+	return tx.AddMember(group, member)
+}
+
 // step is one random write. What the store refuses is passed over.
 func step(t *rapid.T, tx *store.Tx) error {
 	n := func(name string) int { return rapid.IntRange(0, few-1).Draw(t, name) }
@@ -151,7 +163,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 	holder := func(n int) ident.ObjectID {
 		return oid(rapid.SampledFrom([]string{"user", "group", "sp"}).Draw(t, "kind"), same(n))
 	}
-	switch k := n("n"); rapid.IntRange(0, 22).Draw(t, "step") {
+	switch k := n("n"); rapid.IntRange(0, 25).Draw(t, "step") {
 	case 0, 1, 2:
 		return tx.PutUser(directory.User{
 			ID: oid("user", k), Tenant: tid(k), UserPrincipalName: upn(k), DisplayName: "private-name", Mail: "private-mail", MobilePhone: "private-phone",
@@ -168,7 +180,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 	case 7:
 		return tx.DeleteGroup(oid("group", k))
 	case 8, 9, 10, 11:
-		return tx.AddMember(oid("group", k), holder(k))
+		return join(tx, oid("group", k), holder(k))
 	case 12:
 		return tx.RemoveMember(oid("group", k), holder(k))
 	case 13, 21:
@@ -197,6 +209,14 @@ func step(t *rapid.T, tx *store.Tx) error {
 		})
 	case 17:
 		return tx.DeleteAssignment(aid(k))
+	case 23:
+		return tx.DeleteDenyAssignment(did(k))
+	case 24, 25:
+		return tx.PutDenyAssignment(rbac.DenyAssignment{
+			ID: did(k), Tenant: tid(k), Name: fmt.Sprint("deny", k), Description: "private-denial", Scope: rapid.SampledFrom(scopes(k)).Draw(t, "scope"), ExactScope: bit("exact"),
+			Permissions: []rbac.Permission{{DataActions: []string{"*/pods/read"}}}, CreatedBy: "private-maker",
+			Principals: []rbac.DenyPrincipal{{ID: rapid.SampledFrom([]ident.ObjectID{{}, holder(k)}).Draw(t, "denied")}}, Excluded: []rbac.DenyPrincipal{{ID: holder(k)}},
+		})
 	case 18:
 		return tx.PutCertificate(pki.Issued{
 			Fingerprint: fingerprint(k), Cluster: cid(k % 4), Kind: rapid.SampledFrom([]string{"clusterAdmin", managedcluster.GateCertificate}).Draw(t, "use"),

@@ -50,7 +50,7 @@ type attributed struct {
 	// tenant and cluster are whose it is, as reach says.
 	tenant  ident.TenantID
 	cluster ident.ClusterID
-	// scope is that of a role assignment that was put, and empty for one that was deleted.
+	// scope is that of a role or deny assignment that was put, and empty for one that was deleted.
 	scope string
 	sub   ident.SubscriptionID
 }
@@ -142,6 +142,7 @@ const (
 	sessionKey
 	definitionKey
 	assignmentKey
+	denialKey
 )
 
 func (a *attribution) one(e feed.Event) (attributed, error) {
@@ -163,7 +164,11 @@ func (a *attribution) one(e feed.Event) (attributed, error) {
 	case feed.RoleDefinition:
 		return owned(a, e, definitionKey, ofEither, trimDefinition, func(d rbac.RoleDefinition) ident.TenantID { return d.Tenant })
 	case feed.RoleAssignment:
-		return a.assignmentEvent(e)
+		out, err := owned(a, e, assignmentKey, ofHome, trimAssignment, func(v rbac.Assignment) ident.TenantID { return v.Tenant })
+		return withScope(out, e, err)
+	case feed.DenyAssignment:
+		out, err := owned(a, e, denialKey, ofHome, trimDenyAssignment, func(v rbac.DenyAssignment) ident.TenantID { return v.Tenant })
+		return withScope(out, e, err)
 	case feed.Member:
 		return a.memberEvent(e)
 	case feed.Memberships: // see add
@@ -253,8 +258,8 @@ func (a *attribution) memberEvent(e feed.Event) (attributed, error) {
 	return attributed{reach: ofTenant, tenant: t}, nil
 }
 
-func (a *attribution) assignmentEvent(e feed.Event) (attributed, error) {
-	out, err := owned(a, e, assignmentKey, ofHome, trimAssignment, func(v rbac.Assignment) ident.TenantID { return v.Tenant })
+// withScope notes where a role or deny assignment is that is put.
+func withScope(out attributed, e feed.Event, err error) (attributed, error) {
 	if err != nil || e.Op != feed.Put {
 		return out, err
 	}

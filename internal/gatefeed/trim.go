@@ -47,6 +47,14 @@ func trimAssignment(a rbac.Assignment) rbac.Assignment {
 	}
 }
 
+// trimDenyAssignment keeps the name: the reason of an explanation names it.
+func trimDenyAssignment(d rbac.DenyAssignment) rbac.DenyAssignment {
+	return rbac.DenyAssignment{
+		ID: d.ID, Tenant: d.Tenant, Name: d.Name, Permissions: d.Permissions, Scope: d.Scope, ExactScope: d.ExactScope,
+		Principals: d.Principals, Excluded: d.Excluded, Condition: d.Condition, ConditionVersion: d.ConditionVersion,
+	}
+}
+
 func trimCluster(c managedcluster.Cluster) managedcluster.Cluster {
 	return managedcluster.Cluster{
 		ID: c.ID, Subscription: c.Subscription, Tenant: c.Tenant, Group: c.Group, Name: c.Name, Location: c.Location,

@@ -91,9 +91,9 @@ func (v View) sees(e attributed) bool {
 	return false
 }
 
-// matters reports whether a role assignment is at the cluster, above it or below it. All else that is seen matters.
+// matters reports whether a role or deny assignment is at the cluster, above it or below it. All else that is seen matters.
 func (v View) matters(e attributed) bool {
-	if e.event.Kind != feed.RoleAssignment || e.event.Op != feed.Put {
+	if e.event.Kind != feed.RoleAssignment && e.event.Kind != feed.DenyAssignment || e.event.Op != feed.Put {
 		return true
 	}
 	const managementGroups = "/providers/Microsoft.Management/managementGroups"

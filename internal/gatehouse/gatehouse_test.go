@@ -476,6 +476,7 @@ func TestStream(t *testing.T) {
 
 	// A gate that is revoked, or whose cluster goes, hears no more.
 	h.update(func(tx *store.Tx) error { return tx.DeleteCluster(clusterID("away")) })
+	revoked := ""
 	for {
 		var f gatefeed.Frame
 		if err := s.dec.Decode(&f); err != nil {
@@ -484,6 +485,10 @@ func TestStream(t *testing.T) {
 			}
 			break
 		}
+		revoked = f.Revoked
+	}
+	if revoked == "" {
+		t.Error("a gate whose cluster is gone is not told so")
 	}
 	if of := h.Roster.Of(clusterID("away")); len(of) != 1 {
 		t.Errorf("roster %+v", of)

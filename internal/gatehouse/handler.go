@@ -51,6 +51,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 	mux.Handle("POST /gate/v1/enroll", a.Handle(h.enroll))
 	mux.Handle("POST /gate/v1/renew", a.Handle(h.renew))
 	mux.Handle("POST /gate/v1/report", a.Handle(h.report))
+	mux.Handle("POST /gate/v1/rules", a.Handle(h.rules))
 	mux.Handle("GET /gate/v1/stream", a.Handle(h.stream))
 }
 

@@ -16,6 +16,7 @@ type Roster struct {
 	mu    sync.Mutex
 	gates map[ident.ClusterID]map[string]*Entry
 	next  int
+	own   map[ident.ClusterID]ownRules
 }
 
 // Entry is one gate.

@@ -45,6 +45,9 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) error {
 	connection := h.Roster.connect(g.cluster.ID, g.fingerprint, h.Now())
 	defer func() { h.Roster.disconnect(g.cluster.ID, g.fingerprint, connection, h.Now()) }()
 	err = s.run(r.Context())
+	if f := fault.As(err); err != nil && (f.Kind == fault.Forbidden || f.Kind == fault.NotFound) {
+		err = errors.Join(err, s.send(gatefeed.Frame{Revoked: f.Public}))
+	}
 	ev := web.EventOf(r)
 	ev.Add("cluster", g.cluster.ID.String())
 	ev.Add("revision", int64(s.at))
@@ -94,6 +97,9 @@ func (s *streaming) run(ctx context.Context) error {
 		case <-s.h.Stop:
 			return errors.New("the control plane stops")
 		case <-wake:
+			if err := s.h.refresh(&s.gate); err != nil {
+				return err
+			}
 		case <-beat.C:
 			if err := s.h.refresh(&s.gate); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 )
@@ -46,23 +47,55 @@ func FuzzParseSearch(f *testing.F) {
 	for _, s := range []string{`"displayName:ada"`, `"a:b" OR ("c:d" AND "e:\"f\\")`, `"displayName:İıßſ"`} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := parseSearch(text)
-		if err != nil {
-			if fault.As(err).Kind != fault.Invalid {
-				t.Fatalf("%q: %v", text, err)
-			}
-			return
+	f.Fuzz(func(t *testing.T, text string) { searchReadsBack(t, text) })
+}
+
+// failer is a test or a property.
+type failer interface{ Fatalf(string, ...any) }
+
+func searchReadsBack(t failer, text string) {
+	s, err := parseSearch(text)
+	if err != nil {
+		if fault.As(err).Kind != fault.Invalid {
+			t.Fatalf("%q: %v", text, err)
 		}
-		printed := s.String()
-		if len(printed) > maxSearch {
-			return
+		return
+	}
+	printed := s.String()
+	if len(printed) > maxSearch {
+		return
+	}
+	again, err := parseSearch(printed)
+	if err != nil || !reflect.DeepEqual(s, again) {
+		t.Fatalf("%q printed as %q reads as %v, %v", text, printed, again, err)
+	}
+}
+
+// TestTokenSoup gives the parsers what a fuzzer takes long to find: texts made of their own tokens, in no order.
+func TestTokenSoup(t *testing.T) {
+	soup := func(tokens ...string) *rapid.Generator[string] {
+		return rapid.Map(rapid.SliceOfN(rapid.SampledFrom(tokens), 0, 24), func(parts []string) string { return strings.Join(parts, "") })
+	}
+	filters := soup(" ", " ", "(", ")", "not ", " and ", " or ", "a", "b eq 'c'", "a eq ", "'x'", "''", "'", "null", "true", "2026-03-01", "2026-03-01T12:00:00+14:00", " ne ", " ge ", " in ", ",",
+		"startswith(a,'b')", "endswith(", "/any(x:x eq 'y')", "/any(", "İ", "\u212a", "é")
+	searches := soup(" ", "(", ")", " AND ", " OR ", "AND", `"a:b"`, `"`, "a", ":", `\`, `\"`, "ß", "İ")
+	queries := soup("&", "=", "$filter=", "$top=5", "$count=true", "$search=", "%22a:b%22", "$orderby=displayName", "+desc", "$expand=", "members", "(", "$select=id", ")", ",", "%2c", "%", "%zz", "$skiptoken=", "a eq 'b'", "+", "%20")
+	// Some of the texts are clauses and nothing else, or a run might not read a single one.
+	clauses := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"b eq 'c'", "startswith(a,'b')", "a ne null", "not (a eq true)"}), 1, 4),
+		func(parts []string) string { return strings.Join(parts, " and ") })
+	read := 0
+	rapid.Check(t, func(t *rapid.T) {
+		f := rapid.OneOf(filters, filters, filters, clauses).Draw(t, "filter")
+		if _, err := parseFilter(f); err == nil {
+			read++
 		}
-		again, err := parseSearch(printed)
-		if err != nil || !reflect.DeepEqual(s, again) {
-			t.Fatalf("%q printed as %q reads as %v, %v", text, printed, again, err)
-		}
+		filterReadsBack(t, f)
+		searchReadsBack(t, searches.Draw(t, "search"))
+		optionsReadBack(t, queries.Draw(t, "query"))
 	})
+	if read == 0 {
+		t.Error("no text was a filter: the tokens are wrong")
+	}
 }
 
 // FuzzSearchNarrows holds that the words by which the store narrows a search are in every name that it finds.
@@ -122,29 +155,31 @@ func FuzzParseOptions(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseOptions(raw)
-		if err != nil {
-			if k := fault.As(err).Kind; k != fault.Invalid {
-				t.Fatalf("%q: %v", raw, err)
-			}
-			return
+	f.Fuzz(func(t *testing.T, raw string) { optionsReadBack(t, raw) })
+}
+
+func optionsReadBack(t failer, raw string) {
+	q, err := parseOptions(raw)
+	if err != nil {
+		if k := fault.As(err).Kind; k != fault.Invalid {
+			t.Fatalf("%q: %v", raw, err)
 		}
-		rq := &request{h: &Handler{BaseURL: base}, version: "v1.0", path: "/users", query: q}
-		_, link, _ := strings.Cut(rq.nextLink(cursor("x")), "?")
-		again, err := parseOptions(link)
-		if err != nil {
-			t.Fatalf("%q leads to %q: %v", raw, link, err)
-		}
-		again.skip, again.topText, q.topText, q.skip = nil, "", "", nil
-		if !reflect.DeepEqual(q, again) {
-			t.Fatalf("%q leads to %q:\n%+v\n%+v", raw, link, q, again)
-		}
-		o, err := parseOrder(q.orderBy.String())
-		if q.orderText != "" && (err != nil || o != q.orderBy) {
-			t.Fatalf("order %q reads as %v, %v", q.orderBy, o, err)
-		}
-	})
+		return
+	}
+	rq := &request{h: &Handler{BaseURL: base}, version: "v1.0", path: "/users", query: q}
+	_, link, _ := strings.Cut(rq.nextLink(cursor("x")), "?")
+	again, err := parseOptions(link)
+	if err != nil {
+		t.Fatalf("%q leads to %q: %v", raw, link, err)
+	}
+	again.skip, again.topText, q.topText, q.skip = nil, "", "", nil
+	if !reflect.DeepEqual(q, again) {
+		t.Fatalf("%q leads to %q:\n%+v\n%+v", raw, link, q, again)
+	}
+	o, err := parseOrder(q.orderBy.String())
+	if q.orderText != "" && (err != nil || o != q.orderBy) {
+		t.Fatalf("order %q reads as %v, %v", q.orderBy, o, err)
+	}
 }
 
 func TestParseBatchRefuses(t *testing.T) {

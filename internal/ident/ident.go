@@ -20,6 +20,7 @@ type (
 	subscriptionKind     struct{}
 	roleDefinitionKind   struct{}
 	roleAssignmentKind   struct{}
+	denyAssignmentKind   struct{}
 	clusterKind          struct{}
 	sessionKind          struct{}
 	operationKind        struct{}
@@ -44,6 +45,8 @@ type (
 	RoleDefinitionID = ID[roleDefinitionKind]
 	// RoleAssignmentID names a role assignment.
 	RoleAssignmentID = ID[roleAssignmentKind]
+	// DenyAssignmentID names a deny assignment.
+	DenyAssignmentID = ID[denyAssignmentKind]
 	// ClusterID names a managed cluster for as long as it lives; a cluster made again under the same
 	// resource id has another one.
 	ClusterID = ID[clusterKind]

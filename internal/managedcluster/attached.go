@@ -90,7 +90,7 @@ func (c *Cluster) settleAttached(req *Request, before *Cluster) error {
 	if c.Attached == nil {
 		return nil
 	}
-	if len(req.pools) > 0 {
+	if !onlyNoPool(req.pools) {
 		return invalidParameter("agentPoolProfiles", "The nodes of an attached cluster are not managed here.")
 	}
 	if req.aad == nil || req.aad.managed == nil || !*req.aad.managed {
@@ -100,6 +100,40 @@ func (c *Cluster) settleAttached(req *Request, before *Cluster) error {
 	c.FQDN, _, _ = net.SplitHostPort(c.Endpoint)
 	c.KubernetesVersion, c.NamedVersion = "", ""
 	return nil
+}
+
+// noPool stands for the nodes of an attached cluster, which are not managed here: az updates no cluster that shows no agent
+// pool. Whoever sends it back changes nothing.
+func noPool() *object {
+	o := newObject()
+	o.put("name", "attached")
+	o.put("count", 0)
+	o.put("type", "VirtualMachineScaleSets")
+	o.put("mode", ModeSystem)
+	o.put("osType", "Linux")
+	o.put("enableAutoScaling", false)
+	o.order(poolKeys())
+	return o
+}
+
+// onlyNoPool reports whether agent pools say nothing but what noPool says.
+func onlyNoPool(pools []*object) bool {
+	if len(pools) > 1 {
+		return false
+	}
+	none := noPool()
+	for _, o := range pools {
+		dropMeaningless(&reader{o: o})
+		for _, key := range o.keys {
+			if want, ok := none.values[key]; !ok || string(want) != string(o.values[key]) {
+				return false
+			}
+		}
+		if _, named := o.values["name"]; !named {
+			return false
+		}
+	}
+	return true
 }
 
 // fillAttached makes the properties that are kept of an attached cluster: nothing that speaks of nodes or networks.

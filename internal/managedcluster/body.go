@@ -242,9 +242,10 @@ func (c *Cluster) renderProperties() *object {
 	props.put("powerState", power{c.PowerState})
 	if c.IsAttached() {
 		props.put("fqdn", c.FQDN)
-		// az takes these two for granted.
+		// az takes these for granted.
 		props.put("servicePrincipalProfile", json.RawMessage(`{"clientId":"msi"}`))
-		props.put("agentPoolProfiles", []string{})
+		props.put("agentPoolProfiles", []*object{noPool()})
+		props.put("networkProfile", json.RawMessage(`{"networkPlugin":"none","outboundType":"none"}`))
 		props.put("aadProfile", c.AAD.render((&reader{o: props}).object("aadProfile", aadKeys())))
 		props.order(propertyKeys())
 		return props

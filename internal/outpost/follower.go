@@ -2,13 +2,16 @@ package outpost
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,8 @@ type follower struct {
 	log     *slog.Logger
 	// replaced is called with each new world, and the issuer whose tokens count, before it is followed further.
 	replaced func(*world.World, string) error
+	// withdrawn is called when the control plane says that this gate is one no more.
+	withdrawn func()
 
 	// at is the revision that the world has reached.
 	at feed.Revision
@@ -35,6 +40,7 @@ type follower struct {
 	world  *world.World
 
 	connected atomic.Bool
+	revoked   atomic.Bool
 	revision  atomic.Int64
 	// moved is signalled when the revision changes.
 	moved chan struct{}
@@ -123,6 +129,7 @@ func (f *follower) rebuild(snapshot feed.Change) error {
 		return err
 	}
 	f.world = w
+	f.revoked.Store(false)
 	f.reached(snapshot.Revision)
 	f.kept(f.journal.begin(snapshot))
 	return nil
@@ -176,16 +183,30 @@ func (f *follower) once(ctx context.Context) error {
 	defer cancel(nil)
 	watchdog := time.AfterFunc(silence, func() { cancel(errors.New("the control plane fell silent")) })
 	defer watchdog.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.link.url("/gate/v1/stream?after="+strconv.FormatInt(int64(f.at), 10)), nil)
+	var shaken atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { shaken.Store(err == nil) },
+	})
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, f.link.url("/gate/v1/stream?after="+strconv.FormatInt(int64(f.at), 10)), nil)
 	if err != nil {
 		return err
 	}
 	res, err := f.link.client().Do(req)
 	if err != nil {
-		return cause(ctx, err)
+		if c := context.Cause(ctx); c != nil {
+			return c
+		}
+		if shaken.Load() && isAlert(err) {
+			f.revoke()
+		}
+		return err
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
+		switch res.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+			f.revoke()
+		}
 		return refusal(res)
 	}
 	dec := json.NewDecoder(res.Body)
@@ -213,9 +234,34 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
+// isAlert reports whether the other end of a TLS connection refused it. After a handshake it is the control plane that did,
+// for our certificate; before, it could be anyone on the way.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// revoke forgets everything: who was told that this gate is one no more answers nobody, also after a restart. What is forgotten
+// comes back by a snapshot, if the control plane gives one.
+func (f *follower) revoke() {
+	if f.revoked.Swap(true) {
+		return
+	}
+	f.log.Error("the control plane says that this gate is revoked: it stops deciding")
+	f.withdrawn()
+	f.at, f.world = 0, nil
+	f.journal.drop()
+	f.mu.Lock()
+	f.heard, f.heardDisk = time.Time{}, time.Time{}
+	f.mu.Unlock()
+}
+
 // take applies one frame. building is the snapshot that is being read.
 func (f *follower) take(frame gatefeed.Frame, building *feed.Change) (*feed.Change, error) {
 	switch {
+	case frame.Revoked != "":
+		f.revoke()
+		return nil, fmt.Errorf("the control plane says: %s", frame.Revoked)
 	case frame.Hello != nil:
 		return building, f.hello(*frame.Hello)
 	case frame.Snapshot != nil:

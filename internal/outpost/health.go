@@ -45,7 +45,9 @@ func (s *statusOf) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 // trouble says why the gate cannot decide everything; empty when it can.
 func (g *Gate) trouble() []string {
 	var out []string
-	if g.hooks.current.Load() == nil {
+	if g.follow.revoked.Load() {
+		out = append(out, "the control plane has revoked this gate")
+	} else if g.hooks.current.Load() == nil {
 		out = append(out, "the gate was told nothing yet")
 	}
 	if g.stale() {
@@ -96,6 +98,7 @@ func (g *Gate) metrics() string {
 	}
 	one("heard_seconds", "Seconds since the control plane was heard from; -1 if never.", heard)
 	one("stale", "1 when the gate stopped deciding for age.", bit(g.stale()))
+	one("revoked", "1 after the control plane said that this gate is revoked.", bit(g.follow.revoked.Load()))
 	_, st := g.mirror.View(g.s.cluster)
 	one("mirror_known", "1 while the cluster's own roles and bindings are known.", bit(st.Known()))
 	one("certificate_expiry_seconds", "Time at which the gate's certificate ends, in seconds since 1970.", g.link.identity().NotAfter.Unix())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/rbac"
 )
 
 // Gate is a gate that is built and does not run yet.
@@ -57,7 +58,7 @@ func New(c Config, d Deps) (_ *Gate, err error) {
 		link: g.link, journal: &journal{state: state(s.StateDir)}, now: d.Now, log: d.Log, moved: make(chan struct{}, 1),
 	}
 	g.hooks = &hooks{mirror: g.mirror, heard: g.follow.Heard, staleness: s.staleness, now: d.Now, log: d.Log}
-	g.follow.replaced = g.hooks.replace
+	g.follow.replaced, g.follow.withdrawn = g.hooks.replace, func() { g.hooks.current.Store(nil) }
 	return g, nil
 }
 
@@ -98,11 +99,20 @@ func (g *Gate) Run(ctx context.Context, ready func()) (err error) {
 	return g.run(ctx,
 		g.follow.Run, g.link.renew, g.keep,
 		func(ctx context.Context) error { return g.link.report(ctx, g.follow.moved, g.follow.revision.Load) },
+		func(ctx context.Context) error { return g.link.tellRules(ctx, g.ownRules) },
 		func(ctx context.Context) error {
 			return g.serve(ctx, tls.NewListener(hook, g.local.tls()), g.counts.around(g.hooks))
 		},
 		func(ctx context.Context) error { return g.serve(ctx, health, g.healthMux()) },
 	)
+}
+
+// ownRules returns the cluster's own roles and bindings; nil while they are not known.
+func (g *Gate) ownRules() *rbac.ClusterRBAC {
+	if own, status := g.mirror.View(g.s.cluster); status.Known() {
+		return own
+	}
+	return nil
 }
 
 // look mirrors the cluster by what the kubeconfig says now.

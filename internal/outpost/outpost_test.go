@@ -112,7 +112,8 @@ func newFollower(t testing.TB, dir string, now func() time.Time) (*follower, **w
 	current := new(*world.World)
 	f := &follower{
 		link: &link{cluster: theID()}, journal: &journal{state: state(dir)}, now: now, log: quiet(), moved: make(chan struct{}, 1),
-		replaced: func(w *world.World, _ string) error { *current = w; return nil },
+		replaced:  func(w *world.World, _ string) error { *current = w; return nil },
+		withdrawn: func() { *current = nil },
 	}
 	t.Cleanup(func() { _ = f.journal.close() })
 	return f, current

@@ -165,7 +165,7 @@ func TestDecideClusterSources(t *testing.T) {
 func TestDenyAssignments(t *testing.T) {
 	admin := builtin(t, clusterAdminRole)
 	rules := &ClusterRules{Place: NewPlace(testCluster), AzureRoles: true, Own: ownRules()}
-	everyone := []ident.ObjectID{{}}
+	everyone := []DenyPrincipal{{}}
 	for _, c := range []struct {
 		name string
 		deny DenyAssignment
@@ -176,9 +176,9 @@ func TestDenyAssignments(t *testing.T) {
 		{"other action", DenyAssignment{Scope: testSub, Principals: everyone, Permissions: []Permission{{DataActions: []string{"*/secrets/read"}}}}, "get pods @dev", Allow},
 		{"other plane", DenyAssignment{Scope: testSub, Principals: everyone, Permissions: []Permission{{Actions: []string{"*"}}}}, "get pods @dev", Allow},
 		{"not action", DenyAssignment{Scope: testSub, Principals: everyone, Permissions: []Permission{{DataActions: []string{"*"}, NotDataActions: []string{"*/read"}}}}, "get pods @dev", Allow},
-		{"group", DenyAssignment{Scope: testCluster, Principals: []ident.ObjectID{oid(2)}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Deny},
-		{"another group", DenyAssignment{Scope: testCluster, Principals: []ident.ObjectID{oid(7)}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
-		{"excluded", DenyAssignment{Scope: testCluster, Principals: everyone, Excluded: []ident.ObjectID{oid(2)}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
+		{"group", DenyAssignment{Scope: testCluster, Principals: []DenyPrincipal{{ID: oid(2)}}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Deny},
+		{"another group", DenyAssignment{Scope: testCluster, Principals: []DenyPrincipal{{ID: oid(7)}}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
+		{"excluded", DenyAssignment{Scope: testCluster, Principals: everyone, Excluded: []DenyPrincipal{{ID: oid(2)}}, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
 		{"exact scope", DenyAssignment{Scope: testCluster, ExactScope: true, Principals: everyone, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
 		{"exact scope, there", DenyAssignment{Scope: testCluster, ExactScope: true, Principals: everyone, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods", Deny},
 		{"other place", DenyAssignment{Scope: testCluster + "/namespaces/prod", Principals: everyone, Permissions: []Permission{{DataActions: []string{"*"}}}}, "get pods @dev", Allow},
@@ -191,7 +191,8 @@ func TestDenyAssignments(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := newTable(map[ident.ObjectID][]ident.ObjectID{oid(1): {oid(2)}}, NewGrant(Assignment{ID: assignmentID(1), PrincipalID: oid(1), Scope: testSub}, admin))
-		f.denials = []*Denial{d}
+		f.denials = new(Denials)
+		f.denials.Put(d)
 		got := DecideCluster(&ClusterAsk{Principal: oid(1), Request: kubeAsk(c.ask)}, rules, f)
 		if got.Verdict != c.want || (got.Denial == d) != (c.want == Deny) {
 			t.Errorf("%s: %+v", c.name, got)

@@ -1,6 +1,10 @@
 package rbac
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // ConditionVersion is the only version of conditions there is.
 const ConditionVersion = "2.0"
@@ -27,10 +31,33 @@ const (
 	attrKind
 	attrSubresource
 	attrName
+	// Of role assignments, as asked for and as they are.
+	attrRequestRole
+	attrRequestPrincipal
+	attrRequestType
+	attrResourceRole
+	attrResourcePrincipal
+	attrResourceType
 )
 
-// attributeOf knows the attributes by their names in lower case.
-func attributeOf(lower string) attribute {
+// guid reports whether the attribute's values are GUIDs, which have operators of their own.
+func (a attribute) guid() bool {
+	return a == attrRequestRole || a == attrRequestPrincipal || a == attrResourceRole || a == attrResourcePrincipal
+}
+
+// attributeOf knows the attributes by their names in lower case; those of role assignments are not the same of what is asked
+// for and of what is there.
+func attributeOf(lower string, resource bool) attribute {
+	if name, ok := strings.CutPrefix(lower, "microsoft.authorization/roleassignments:"); ok {
+		first := attrRequestRole
+		if resource {
+			first = attrResourceRole
+		}
+		if i := slices.Index([]string{"roledefinitionid", "principalid", "principaltype"}, name); i >= 0 {
+			return first + attribute(i)
+		}
+		return attrNone
+	}
 	switch lower {
 	case "microsoft.containerservice/managedclusters/customresources:group":
 		return attrGroup
@@ -57,9 +84,17 @@ func (a *attributes) get(id attribute) string {
 		return a.subresource
 	case attrName:
 		return a.name
-	case attrNone:
+	default:
 	}
 	return ""
+}
+
+// attribute returns the value of an attribute of the request, and whether it is known; what is not there is empty.
+func (q *query) attribute(id attribute) (value string, known bool) {
+	if id >= attrRequestRole {
+		return q.delegation.get(id), q.delegation == nil || !q.delegation.Later
+	}
+	return q.attributes.get(id), true
 }
 
 // truth is a value of three-valued logic.
@@ -117,7 +152,10 @@ type comparison struct {
 }
 
 // holds reports whether the condition is true for a request.
-func (c *Condition) holds(q *query) bool { return c.root.eval(q) == isTrue }
+func (c *Condition) holds(q *query) bool {
+	t := c.root.eval(q)
+	return t == isTrue || t == isUnknown && q.delegation != nil && q.delegation.Later
+}
 
 func (n *condNode) eval(q *query) truth {
 	switch n.op {
@@ -159,9 +197,13 @@ func (n *condNode) eval(q *query) truth {
 	case opSubAction:
 		return isFalse // no action here has suboperations
 	case opExists:
-		return truthOf(q.attributes.get(n.attr) != "")
+		v, known := q.attribute(n.attr)
+		if !known {
+			return isUnknown
+		}
+		return truthOf(v != "")
 	case opCompare:
-		v := q.attributes.get(n.attr)
+		v, _ := q.attribute(n.attr)
 		if v == "" {
 			return isUnknown
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
 // Bounds of a condition: bytes, and how deep it may be nested.
@@ -18,9 +19,10 @@ const (
 //
 //	expression = term { AND term } | term { OR term }          not mixed without parentheses
 //	term       = [ NOT ] ( "(" expression ")" | ActionMatches{'…'} | SubOperationMatches{'…'} | [Not]Exists attribute
-//	             | attribute [ quantifier: ] operator ( 'text' | {'text', …} ) )
+//	             | attribute [ quantifier: ] operator ( value | {value, …} ) )
 //	attribute  = @Request[ Provider/type:Name ] or @Resource[…]
-//	operator   = String[Not](Equals | StartsWith | Like)[IgnoreCase]
+//	operator   = String[Not](Equals | StartsWith | Like)[IgnoreCase] | Guid[Not]Equals
+//	value      = 'text', or of a Guid operator also a GUID without quotes
 //
 // AND, OR and NOT are also &&, || and !. Words are read without case. Attributes that no request here ever has are
 // refused: such a condition could never do what it says.
@@ -192,7 +194,11 @@ func (p *condParser) matches(op condOp) (*condNode, error) {
 
 // attribute takes @Request[…] or @Resource[…].
 func (p *condParser) attribute() (attribute, error) {
-	if !p.take("@") || !p.keyword("Request") && !p.keyword("Resource") {
+	if !p.take("@") {
+		return attrNone, p.fail("an attribute of @Request or @Resource is missing")
+	}
+	resource := p.keyword("Resource")
+	if !resource && !p.keyword("Request") {
 		return attrNone, p.fail("an attribute of @Request or @Resource is missing")
 	}
 	if !p.take("[") {
@@ -203,9 +209,9 @@ func (p *condParser) attribute() (attribute, error) {
 		return attrNone, p.fail("']' is missing")
 	}
 	name := strings.TrimSpace(p.text[p.at : p.at+end])
-	a := attributeOf(string(lowerASCII(nil, name)))
+	a := attributeOf(string(lowerASCII(nil, name)), resource)
 	if a == attrNone {
-		return a, p.fail("the attribute %q is not one of Kubernetes requests", name)
+		return a, p.fail("the attribute %q is not one of Kubernetes requests or of role assignments", name)
 	}
 	p.at += end + 1
 	return a, nil
@@ -229,16 +235,22 @@ func (p *condParser) comparison() (*condNode, error) {
 		}
 		w = p.word()
 	}
-	if !n.compare.named(w) {
+	value := p.quoted
+	if attr.guid() {
+		value = p.guid
+		if n.compare.not = strings.EqualFold(w, "GuidNotEquals"); !n.compare.not && !strings.EqualFold(w, "GuidEquals") {
+			return nil, p.fail("the operator %q is not known for a GUID", w)
+		}
+	} else if !n.compare.named(w) {
 		return nil, p.fail("the operator %q is not known for a text", w)
 	}
 	if !p.take("{") {
-		v, err := p.quoted()
+		v, err := value()
 		n.compare.values = []string{v}
 		return n, err
 	}
 	for {
-		v, err := p.quoted()
+		v, err := value()
 		if err != nil {
 			return nil, err
 		}
@@ -267,6 +279,32 @@ func (c *comparison) named(name string) bool {
 	i := slices.Index([]string{cmpEquals: "equals", cmpStartsWith: "startswith", cmpLike: "like"}, s)
 	c.op = compareOp(max(i, 0))
 	return i >= 0
+}
+
+// guid takes a GUID, with or without quotes, hyphens and capitals, and returns it in the form of ids.
+func (p *condParser) guid() (string, error) {
+	p.space()
+	text := ""
+	if p.at < len(p.text) && p.text[p.at] == '\'' {
+		var err error
+		if text, err = p.quoted(); err != nil {
+			return "", err
+		}
+	} else {
+		start := p.at
+		for p.at < len(p.text) && strings.IndexByte("0123456789abcdefABCDEF-", p.text[p.at]) >= 0 {
+			p.at++
+		}
+		text = p.text[start:p.at]
+	}
+	if len(text) == 32 {
+		text = text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+	}
+	id, err := ident.Parse[ident.GUID](text)
+	if err != nil {
+		return "", p.fail("%q is not a GUID", text)
+	}
+	return id.String(), nil
 }
 
 // quoted takes a text in single quotes. \' stands for a quote; every other character, also another \, for itself.

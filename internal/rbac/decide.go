@@ -21,6 +21,8 @@ type Request struct {
 	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
 	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
 	CustomGroup, CustomKind, Subresource string
+	// Delegation is what conditions may ask of a request to write or delete a role assignment; nil for all others.
+	Delegation *Delegation
 }
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
@@ -33,8 +35,8 @@ type Facts interface {
 	Above(GroupRef) []GroupRef
 	// Index leaves out groups that cannot matter; nil leaves out none.
 	Index() *Index
-	// Denials returns the deny assignments.
-	Denials() []*Denial
+	// Denials returns the deny assignments of the tenant that a principal is of; nil for none.
+	Denials(principal ident.ObjectID) *Denials
 }
 
 // GroupRef is a group as the Facts number it.
@@ -103,7 +105,7 @@ func (v Verdict) String() string {
 // Decision is what was decided and why, as values.
 type Decision struct {
 	Verdict Verdict
-	// Grants that allow: one from Decide, all from Explain. It must not be changed.
+	// Grants that allow, or would but for Denial: one from Decide when it allows, all from Explain. It must not be changed.
 	Grants []*Grant
 	// Denial is the deny assignment that takes the action away.
 	Denial *Denial
@@ -126,9 +128,14 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q.marks = rootMarks()
 	q.marks.down(q.scope)
 	q.raise(req.Above)
+	q.delegation = req.Delegation
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
 	if d := denied(&q, req.Principal, facts); d != nil {
-		return Decision{Verdict: Deny, Denial: d}
+		out := Decision{Verdict: Deny, Denial: d}
+		if all {
+			out.Grants = look(&q, req.Principal, facts, true)
+		}
+		return out
 	}
 	grants := look(&q, req.Principal, facts, all)
 	if len(grants) == 0 {
@@ -145,6 +152,7 @@ type query struct {
 	marks marks
 	above []string // the management groups above the scope, in lower case
 	attributes
+	delegation *Delegation
 	// kube and own rules decide what the roles that follow Kubernetes' aggregation have.
 	kube  *KubeRequest
 	rules *ClusterRBAC

@@ -27,7 +27,7 @@ func (oneHolder) Above(GroupRef) []GroupRef { return nil }
 
 func (oneHolder) Index() *Index { return nil }
 
-func (oneHolder) Denials() []*Denial { return nil }
+func (oneHolder) Denials(ident.ObjectID) *Denials { return nil }
 
 // table are facts written down.
 type table struct {
@@ -36,7 +36,7 @@ type table struct {
 	refs    map[ident.ObjectID][]GroupRef
 	ids     *[256]ident.ObjectID
 	index   *Index
-	denials []*Denial
+	denials *Denials
 }
 
 // newTable puts down who holds which grants.
@@ -87,7 +87,7 @@ func (f table) unsifted() table {
 	return f
 }
 
-func (f table) Denials() []*Denial { return f.denials }
+func (f table) Denials(ident.ObjectID) *Denials { return f.denials }
 
 func oid(n byte) ident.ObjectID { return ident.ObjectID{15: n} }
 

@@ -161,14 +161,6 @@ func (s *rules) excepts(q *query) bool {
 	return s.except.match(q.own) || len(q.parent) > 0 && s.except.match(q.parent) || len(q.custom) > 0 && s.except.match(q.custom)
 }
 
-// hit reports whether the rules have any of what is asked for.
-func (s *rules) hit(q *query) bool {
-	if q.glob {
-		return s.allow.meets(q.own)
-	}
-	return s.allow.match(q.own) || len(q.parent) > 0 && s.allow.match(q.parent) || len(q.custom) > 0 && s.allow.match(q.custom)
-}
-
 // covers reports whether the role grants a request.
 func (r *Role) covers(q *query) bool {
 	for i := range r.blocks {

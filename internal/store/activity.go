@@ -26,30 +26,34 @@ func subscriptionText(id ident.SubscriptionID) string {
 	return id.String()
 }
 
+// ActivityPlace is where an activity stands in the log: lists go on from there.
+type ActivityPlace struct{ At, Seq int64 }
+
 // Activities calls fn with a tenant's activities in a subscription (zero: those above all subscriptions), from and to
-// included, newest first and each with its number, beginning below the number before if that is not 0. It ends when fn
+// included, newest first and each with its place, beginning after the place before unless that is zero. It ends when fn
 // returns false.
-func (tx *Tx) Activities(tenant ident.TenantID, sub ident.SubscriptionID, from, to time.Time, before int64, fn func(seq int64, a audit.Activity) bool) error {
-	if before <= 0 {
-		before = math.MaxInt64
+func (tx *Tx) Activities(tenant ident.TenantID, sub ident.SubscriptionID, from, to time.Time, before ActivityPlace, fn func(ActivityPlace, audit.Activity) bool) error {
+	if before == (ActivityPlace{}) {
+		before = ActivityPlace{math.MaxInt64, math.MaxInt64}
 	}
-	query := `SELECT seq, doc FROM activity WHERE tenant = $1 AND subscription = $2 AND at >= $3 AND at <= $4 AND seq < $5 ORDER BY seq DESC`
-	rows, err := tx.sql.QueryContext(tx.ctx, query, tenant, subscriptionText(sub), stamp(from), stamp(to), before)
+	query := `SELECT at, seq, doc FROM activity WHERE tenant = $1 AND subscription = $2 AND at >= $3 AND at <= $4 AND (at < $5 OR at = $6 AND seq < $7)
+		ORDER BY at DESC, seq DESC`
+	rows, err := tx.sql.QueryContext(tx.ctx, query, tenant, subscriptionText(sub), stamp(from), stamp(to), before.At, before.At, before.Seq)
 	if err != nil {
 		return fault.Wrap(err, "store: activity")
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var seq int64
+		var place ActivityPlace
 		var doc string
-		if err := rows.Scan(&seq, &doc); err != nil {
+		if err := rows.Scan(&place.At, &place.Seq, &doc); err != nil {
 			return fault.Wrap(err, "store: activity")
 		}
 		var a audit.Activity
 		if err := json.Unmarshal([]byte(doc), &a); err != nil {
 			return fault.Wrap(err, "store: activity")
 		}
-		if !fn(seq, a) {
+		if !fn(place, a) {
 			return nil
 		}
 	}

@@ -136,10 +136,14 @@ func (tx *Tx) DeleteAssignmentsOf(principal ident.ObjectID) error {
 	return tx.deleteAssignments(`principal = $1`, principal)
 }
 
-// DeleteAssignmentsBelow removes the role assignments at a scope and below it.
+// DeleteAssignmentsBelow removes the role assignments and the deny assignments at a scope and below it.
 func (tx *Tx) DeleteAssignmentsBelow(scope string) error {
 	key := strings.ToLower(strings.TrimSuffix(scope, "/"))
-	return tx.deleteAssignments(`scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)`, key, key+"/", key+"0") // '0' follows '/'
+	const below = `scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)`
+	if err := tx.removeAll(feed.DenyAssignment, "", `DELETE FROM deny_assignments WHERE `+below+` RETURNING id`, key, key+"/", key+"0"); err != nil {
+		return err
+	}
+	return tx.deleteAssignments(below, key, key+"/", key+"0") // '0' follows '/'
 }
 
 func (tx *Tx) deleteAssignments(where string, args ...any) error {

@@ -31,6 +31,7 @@ func snapshotQueries(compact bool) []snapshotQuery {
 		{feed.DirectoryRole, `SELECT role || '/' || principal, NULL FROM directory_roles`},
 		{feed.RoleDefinition, `SELECT id, doc FROM role_definitions`},
 		{feed.RoleAssignment, `SELECT id, doc FROM role_assignments`},
+		{feed.DenyAssignment, `SELECT id, doc FROM deny_assignments`},
 		{feed.Cluster, `SELECT id, doc FROM clusters`},
 		{feed.Certificate, `SELECT fingerprint, doc FROM certificates`},
 		{feed.Session, `SELECT id, doc FROM sessions`},

@@ -292,7 +292,7 @@ func TestSweepForgetsOldActivities(t *testing.T) {
 		}
 		n := 0
 		err := r.db.View(t.Context(), func(tx *store.Tx) error {
-			return tx.Activities(tenant, ident.SubscriptionID{}, time.Time{}, r.Now(), 0, func(int64, audit.Activity) bool { n++; return true })
+			return tx.Activities(tenant, ident.SubscriptionID{}, time.Time{}, r.Now(), store.ActivityPlace{}, func(store.ActivityPlace, audit.Activity) bool { n++; return true })
 		})
 		if err != nil || n != step.want {
 			t.Errorf("after %s more: %d, %v", step.move, n, err)

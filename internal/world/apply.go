@@ -79,6 +79,8 @@ func (w *World) apply(e feed.Event) error {
 		return w.applyRoleDefinition(e, put)
 	case feed.RoleAssignment:
 		return w.applyAssignment(e, put)
+	case feed.DenyAssignment:
+		return w.applyDenyAssignment(e, put)
 	case feed.Cluster:
 		return w.applyCluster(e, put)
 	case feed.Certificate:

@@ -30,18 +30,38 @@ func (f *facts) Above(r rbac.GroupRef) []rbac.GroupRef { return f.nodes.over(r) 
 
 func (f *facts) Index() *rbac.Index { return &f.nodes.index }
 
-// Denials are none: nothing makes deny assignments yet.
-func (f *facts) Denials() []*rbac.Denial { return nil }
+func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
+	if len(f.denials) == 0 {
+		return nil
+	}
+	if p := (*World)(f).who(&principal); p != nil {
+		return f.denials[p.Tenant]
+	}
+	return nil
+}
+
+// raise puts the management groups above its scope into a request. The lock is held.
+func (w *World) raise(req *rbac.Request) {
+	req.Above = nil
+	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
+		req.Above = w.keysAbove(n, req.Scope)
+	}
+}
 
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	req.Above = nil
-	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
-		req.Above = w.keysAbove(n, req.Scope)
-	}
+	w.raise(&req)
 	return rbac.Decide(req, (*facts)(w))
+}
+
+// Explain decides like Decide and names every grant, also those that a deny assignment takes away.
+func (w *World) Explain(req rbac.Request) rbac.Decision {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	w.raise(&req)
+	return rbac.Explain(req, (*facts)(w))
 }
 
 // DecideCluster decides a request to a cluster. Rules without a place get that of the cluster.
@@ -63,6 +83,13 @@ func (w *World) Access(principal ident.ObjectID, name string, rules *rbac.Cluste
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return rbac.Access(principal, name, rules, (*facts)(w))
+}
+
+// DenialsAbout lists the deny assignments that take something away from a principal in a cluster.
+func (w *World) DenialsAbout(principal ident.ObjectID, rules *rbac.ClusterRules) []*rbac.Denial {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return rbac.DenialsAbout(principal, rules, (*facts)(w))
 }
 
 // WhoCan returns those of some principals that are enabled and may; unknown is true when of some it cannot be said.

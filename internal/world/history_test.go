@@ -65,8 +65,12 @@ func populate(tx *store.Tx) error {
 		err1 := tx.PutUser(directory.User{ID: oid("user", n), Tenant: tid(0), UserPrincipalName: fmt.Sprintf("first%d@x", n)})
 		err2 := tx.PutGroup(directory.Group{ID: oid("group", n), Tenant: tid(0)})
 		err3 := tx.PutRoleDefinition(rbac.RoleDefinition{ID: rid(n), Name: fmt.Sprint("first", n), Type: rbac.CustomRole, Tenant: tid(0)})
+		err5 := tx.PutDenyAssignment(rbac.DenyAssignment{
+			ID: did(n), Tenant: tid(0), Name: fmt.Sprint("first", n), Scope: "/subscriptions/" + subID(n).String(),
+			Permissions: []rbac.Permission{{Actions: []string{"denied/*"}}}, Principals: []rbac.DenyPrincipal{{}},
+		})
 		err4 := tx.PutAssignment(rbac.Assignment{ID: aid(n), Scope: "/", RoleDefinitionID: rid(n), PrincipalID: oid("user", n), Tenant: tid(0)})
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
+		if err := errors.Join(err5, err1, err2, err3, err4); err != nil {
 			return err
 		}
 	}
@@ -82,7 +86,7 @@ func step(t *rapid.T, tx *store.Tx) error {
 		return oid(rapid.SampledFrom([]string{"user", "group", "group", "sp", "ghost"}).Draw(t, "kind"), n("member"))
 	}
 	at := epoch().Add(time.Duration(n("hour")) * time.Hour)
-	switch rapid.IntRange(0, 28).Draw(t, "step") {
+	switch rapid.IntRange(0, 31).Draw(t, "step") {
 	case 0, 1:
 		return tx.PutUser(directory.User{
 			ID: oid("user", n("user")), Tenant: tenant(), UserPrincipalName: fmt.Sprintf("Name%d@x", n("upn")), DisplayName: fmt.Sprint(n("display")),
@@ -134,6 +138,20 @@ func step(t *rapid.T, tx *store.Tx) error {
 			return tx.DeleteAssignmentsOf(member())
 		}
 		return tx.DeleteAssignment(aid(n("assignment")))
+	case 29, 30:
+		d := rbac.DenyAssignment{
+			ID: did(n("denial")), Tenant: tenant(), Name: fmt.Sprint(n("name")), Scope: "/subscriptions/" + subID(n("scope")).String(), ExactScope: bit("exact"),
+			Permissions: []rbac.Permission{{Actions: []string{"denied/*"}}}, Principals: []rbac.DenyPrincipal{{ID: rapid.SampledFrom([]ident.ObjectID{{}, member()}).Draw(t, "denied")}},
+		}
+		if bit("management") {
+			d.Scope = resource.ManagementGroupID(rapid.SampledFrom([]string{"m0", "M1", tid(0).String()}).Draw(t, "group"))
+		}
+		if bit("excluded") {
+			d.Excluded = []rbac.DenyPrincipal{{ID: member()}}
+		}
+		return tx.PutDenyAssignment(d)
+	case 31:
+		return tx.DeleteDenyAssignment(did(n("denial")))
 	case 22:
 		return tx.PutCluster(managedcluster.Cluster{ID: cid(n("cluster")), Subscription: subID(n("sub")), Tenant: tenant(), Group: "G", Name: fmt.Sprintf("C%d", n("name")), Body: []byte(`{}`)})
 	case 23:
@@ -309,7 +327,9 @@ func TestWorldEqualsSnapshot(t *testing.T) {
 			}); err != nil {
 				rt.Fatal(err)
 			}
-			if err := db.View(ctx, func(tx *store.Tx) error { return errors.Join(checkGroups(rt, tx, follow), checkGrants(rt, tx, follow)) }); err != nil {
+			if err := db.View(ctx, func(tx *store.Tx) error {
+				return errors.Join(checkGroups(rt, tx, follow), checkGrants(rt, tx, follow), checkDenials(rt, tx, follow))
+			}); err != nil {
 				rt.Fatal(err)
 			}
 			checkSieve(rt, follow)
@@ -387,6 +407,49 @@ func checkGrants(t *rapid.T, tx *store.Tx, w *world.World) error {
 				got := w.Decide(rbac.Request{Principal: p.ID, Action: action, Scope: scope + "/resourceGroups/g"}).Verdict == rbac.Allow
 				if got != want {
 					t.Fatalf("%s of %v in %s: %t, want %t; above it are %v", action, p.ID, scope, got, want, above)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func did(n int) ident.DenyAssignmentID {
+	return ident.Derive[ident.DenyAssignmentID]("history", "denial", fmt.Sprint(n))
+}
+
+// checkDenials holds that a deny assignment counts for the people of its tenant whom it names and does not exclude, there and,
+// unless it says otherwise, below.
+func checkDenials(t *rapid.T, tx *store.Tx, w *world.World) error {
+	for n := range few {
+		s, err := tx.Subscription(subID(n))
+		if err != nil {
+			continue
+		}
+		above := naiveAbove(tx, s.Tenant, s.ManagementGroup)
+		if s.ManagementGroup == "" {
+			above = []string{s.Tenant.String()}
+		}
+		all, err := tx.DenyAssignments(s.Tenant)
+		if err != nil {
+			return err
+		}
+		scope := "/subscriptions/" + s.ID.String()
+		for m := range few {
+			p, known := w.Principal(oid("user", m))
+			if !known || p.Tenant != s.Tenant {
+				continue
+			}
+			holders := append(w.GroupsOf(p.ID), p.ID)
+			for at, exact := range map[string]bool{scope: true, scope + "/resourceGroups/g": false} {
+				want := slices.ContainsFunc(all, func(d rbac.DenyAssignment) bool {
+					name, managed := resource.ParseManagementGroupID(d.Scope)
+					counts := strings.EqualFold(d.Scope, scope) && (exact || !d.ExactScope) || managed && slices.Contains(above, strings.ToLower(name)) && !d.ExactScope
+					named := d.Principals[0].ID.IsZero() || slices.Contains(holders, d.Principals[0].ID)
+					return counts && named && (len(d.Excluded) == 0 || !slices.Contains(holders, d.Excluded[0].ID))
+				})
+				if got := w.Explain(rbac.Request{Principal: p.ID, Action: "denied/read", Scope: at}).Denial != nil; got != want {
+					t.Fatalf("user %d at %s: denied %t, want %t by %+v", m, at, got, want, all)
 				}
 			}
 		}

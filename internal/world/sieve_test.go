@@ -43,9 +43,9 @@ func (o *obvious) Group(r rbac.GroupRef) (*ident.ObjectID, *rbac.Grants) {
 	return &o.groups[r], held(o.w.GrantsOf(o.groups[r]))
 }
 
-func (o *obvious) Above(rbac.GroupRef) []rbac.GroupRef { return nil }
-func (o *obvious) Index() *rbac.Index                  { return nil }
-func (o *obvious) Denials() []*rbac.Denial             { return nil }
+func (o *obvious) Above(rbac.GroupRef) []rbac.GroupRef  { return nil }
+func (o *obvious) Index() *rbac.Index                   { return nil }
+func (o *obvious) Denials(ident.ObjectID) *rbac.Denials { return nil }
 
 // drawOwn draws the bindings of a cluster: to groups by id, by name, and to users.
 func drawOwn(t *rapid.T) *rbac.ClusterRBAC {

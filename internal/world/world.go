@@ -79,6 +79,8 @@ type World struct {
 	homes         map[ident.TenantID]uint32 // numbers tenants, from 1
 	definitions   map[ident.RoleDefinitionID]*rbac.Role
 	assignments   map[ident.RoleAssignmentID]*rbac.Grant // also those whose role is not defined, which grant nothing
+	denials       map[ident.TenantID]*rbac.Denials
+	denialOf      map[ident.DenyAssignmentID]ident.TenantID
 	// custom are the assignments of roles that may change.
 	custom       map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}
 	places       map[ident.ClusterID]*rbac.Place
@@ -121,6 +123,8 @@ func New() (*World, error) {
 		homes:         map[ident.TenantID]uint32{},
 		definitions:   map[ident.RoleDefinitionID]*rbac.Role{},
 		assignments:   map[ident.RoleAssignmentID]*rbac.Grant{},
+		denials:       map[ident.TenantID]*rbac.Denials{},
+		denialOf:      map[ident.DenyAssignmentID]ident.TenantID{},
 		custom:        map[ident.RoleDefinitionID]map[ident.RoleAssignmentID]struct{}{},
 		places:        map[ident.ClusterID]*rbac.Place{},
 		clusters:      map[ident.ClusterID]managedcluster.Cluster{},

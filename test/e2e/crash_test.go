@@ -14,12 +14,12 @@ import (
 
 // person is somebody at a terminal of their own, signed in as the first administrator.
 type person struct {
-	t   *testing.T
+	t   testing.TB
 	k   *harness.Keyreeve
 	env []string
 }
 
-func signIn(t *testing.T, k *harness.Keyreeve) person {
+func signIn(t testing.TB, k *harness.Keyreeve) person {
 	t.Helper()
 	p := person{t, k, k.Env(t.TempDir())}
 	p.az("login", "-u", k.Admin.UserPrincipalName, "-p", k.Admin.Password, "-o", "none")
@@ -61,7 +61,7 @@ func (p person) cluster(name string, args ...string) {
 }
 
 // eventually waits until a condition holds.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
+func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	again := time.NewTicker(50 * time.Millisecond)

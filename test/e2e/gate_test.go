@@ -24,7 +24,7 @@ import (
 
 // attached is a foreign API server with a gate of its own.
 type attached struct {
-	t       *testing.T
+	t       testing.TB
 	p       person
 	cluster *harness.Foreign
 	gate    *harness.Gate
@@ -36,7 +36,7 @@ type attached struct {
 }
 
 // attach attaches a foreign cluster and starts its gate and then the cluster, as the printed guide says.
-func attach(t *testing.T, p person, staleness string, args ...string) *attached {
+func attach(t testing.TB, p person, staleness string, args ...string) *attached {
 	t.Helper()
 	a := &attached{t: t, p: p, cluster: harness.NewForeign(t), folder: filepath.Join(t.TempDir(), "gate")}
 	if p.az("group", "exists", "-n", "rg") == "false" {
@@ -123,12 +123,12 @@ func (a *attached) metric(name string) string {
 
 // asker asks API servers with a bearer token.
 type asker struct {
-	t     *testing.T
+	t     testing.TB
 	http  *http.Client
 	token string
 }
 
-func newAsker(t *testing.T, caFile, token string) *asker {
+func newAsker(t testing.TB, caFile, token string) *asker {
 	t.Helper()
 	ca, err := os.ReadFile(caFile)
 	if err != nil {
@@ -254,6 +254,20 @@ func TestAttachedGate(t *testing.T) {
 		})
 	})
 
+	t.Run("its own RBAC is known to who asks the control plane", func(t *testing.T) {
+		a.masters("create", "clusterrolebinding", "ann-looks", "--clusterrole", "view", "--user", "ann@keyreeve.test")
+		p.az("ad", "user", "create", "--display-name", "ann", "--user-principal-name", "ann@keyreeve.test", "--password", "Correct-horse-9", "-o", "none")
+		var out string
+		eventually(t, 10*time.Second, "the binding is among the ways", func() bool {
+			out = harness.Must(t, p.env, "keyreeve", "explain", "-c", a.id, "--user", "ann@keyreeve.test", "-n", "default", "list", "pods")
+			return strings.HasPrefix(out, "allow: ann@keyreeve.test") && strings.Contains(out, "ClusterRoleBinding/ann-looks")
+		})
+		if out := harness.Must(t, p.env, "keyreeve", "who-can", "-c", a.id, "-n", "default", "list", "pods"); !strings.Contains(out, "ann@keyreeve.test") || strings.Contains(out, "not known") {
+			t.Errorf("who can:\n%s", out)
+		}
+	})
+	t.Run("az aks update", func(t *testing.T) { updateAttached(t, a, group) })
+
 	want("before the control plane is killed", http.StatusOK)
 	k.Kill()
 	want("the control plane is gone", http.StatusOK)
@@ -338,4 +352,33 @@ func ownCertificates(t *testing.T, a *attached, group string) {
 	local("false")
 	eventually(t, 5*time.Second, "local accounts are enabled", func() bool { _, ok := can("owner", "owners"); return ok })
 	a.masters("delete", "clusterrolebinding", "owners", "ops", "me")
+}
+
+// updateAttached takes az through the updates that make sense for a cluster elsewhere, and some that do not.
+func updateAttached(t *testing.T, a *attached, group string) {
+	update := func(args ...string) string {
+		t.Helper()
+		return a.p.az(append([]string{"aks", "update", "-g", "rg", "-n", "away", "-o", "tsv"}, args...)...)
+	}
+	if got := update("--enable-azure-rbac", "--query", "aadProfile.enableAzureRbac"); got != "true" {
+		t.Errorf("Azure RBAC: %q", got)
+	}
+	if got := update("--disable-azure-rbac", "--query", "aadProfile.enableAzureRbac"); got != "false" {
+		t.Errorf("Azure RBAC: %q", got)
+	}
+	if got := update("--disable-local-accounts", "--query", "disableLocalAccounts"); got != "true" {
+		t.Errorf("local accounts: %q", got)
+	}
+	if got := update("--aad-admin-group-object-ids", group, "--query", "aadProfile.adminGroupObjectIDs[0]"); got != group {
+		t.Errorf("admin group %q", got)
+	}
+	if got := update("--tags", "a=b", "--query", "tags.a"); got != "b" {
+		t.Errorf("tags: %q", got)
+	}
+	for _, args := range [][]string{{"--enable-cluster-autoscaler", "--min-count", "1", "--max-count", "3"}, {"--nodepool-labels", "a=b"}} {
+		_, stderr, status := harness.Run(t, a.p.env, "clients/az", append([]string{"aks", "update", "-g", "rg", "-n", "away", "-o", "none"}, args...)...)
+		if status == 0 || !strings.Contains(stderr, "The nodes of an attached cluster are not managed here") {
+			t.Errorf("az aks update %s: %d %s", strings.Join(args, " "), status, stderr)
+		}
+	}
 }

@@ -32,3 +32,12 @@ func fingerprint(t *testing.T, file string) string {
 	sum := sha256.Sum256(block.Bytes)
 	return hex.EncodeToString(sum[:])
 }
+
+func sum256(b []byte) [sha256.Size]byte { return sha256.Sum256(b) }
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -117,6 +117,9 @@ func (r *Rig) Open() {
 	}
 }
 
+// Authenticator returns what the face authenticates with, for rooms with an authenticator of their own.
+func (r *Rig) Authenticator() arm.Authenticator { return named{r} }
+
 // Log returns a logger that says nothing.
 func (r *Rig) Log() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

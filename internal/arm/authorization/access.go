@@ -34,8 +34,9 @@ func (h *Handler) mountAccess(f *arm.Face) {
 type question struct {
 	// User is a user principal name, an object id, or an application's appId; empty for the caller.
 	User string `json:"user"`
-	// CompareWith is a second one, of keyreeveAccess.
-	CompareWith string `json:"compareWith"`
+	// CompareWith is a second one, of keyreeveAccess, or CompareWithCluster the resource id of a second cluster.
+	CompareWith        string `json:"compareWith"`
+	CompareWithCluster string `json:"compareWithCluster"`
 
 	Verb        string `json:"verb"`
 	Group       string `json:"group"`
@@ -113,9 +114,14 @@ type explainBody struct {
 	// Actions are the data actions asked for: the request's own, and others that grant it.
 	Actions []string  `json:"actions"`
 	Paths   []wayBody `json:"paths"`
-	// WouldGrant are built-in roles that would allow it, assigned at the scope.
+	// DenyAssignment is the one that takes away what roles grant.
+	DenyAssignment *denyBody `json:"denyAssignment,omitempty"`
+	// WouldGrant are built-in roles that would allow it, assigned at the scope, the smallest first.
 	WouldGrant []string `json:"wouldGrant"`
-	Revision   int64    `json:"revision"`
+	// WouldGrantGroups are groups whose members may, for whoever may read role assignments; More says that there are others.
+	WouldGrantGroups []groupBody `json:"wouldGrantGroups"`
+	More             bool        `json:"moreGroups,omitempty"`
+	Revision         int64       `json:"revision"`
 }
 
 // subject finds whom a question is about, and lets the caller ask it: about oneself always, about others with the right to read
@@ -157,11 +163,7 @@ func (h *Handler) rules(r *arm.Request) (managedcluster.Cluster, rbac.ClusterRul
 	if !ok || c.Tenant != r.Caller.Tenant {
 		return c, rbac.ClusterRules{}, arm.ResourceNotFound("Microsoft.ContainerService/managedClusters", r.Param("cluster"), r.Param("group"))
 	}
-	var own *rbac.ClusterRBAC
-	if h.Own != nil {
-		own = h.Own(c.ID)
-	}
-	return c, h.World.ClusterRules(&c, own), nil
+	return c, h.World.ClusterRules(&c, h.own(c.ID)), nil
 }
 
 func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
@@ -188,7 +190,7 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	ask := rbac.ClusterAsk{Principal: p.ID, Name: p.Name, Request: req}
 	d, ways := h.World.ExplainCluster(&ask, &rules)
 	out := explainBody{
-		Decision: d.Verdict.String(), Reason: d.Why, Principal: describe(&p), Actions: []string{}, Paths: []wayBody{}, WouldGrant: []string{},
+		Decision: d.Verdict.String(), Reason: d.Why, Principal: describe(&p), Actions: []string{}, Paths: []wayBody{}, WouldGrant: []string{}, WouldGrantGroups: []groupBody{},
 		Revision: int64(revision),
 	}
 	switch {
@@ -200,6 +202,8 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 		out.Reason = "the cluster's own roles and bindings are not known"
 	case d.Denial != nil && d.Verdict == rbac.Deny:
 		out.Reason = "taken away by deny assignment " + d.Denial.Assignment.Name
+		by := denyAnswer(d.Denial.Assignment)
+		out.DenyAssignment = &by
 	}
 	if scope, ok := rbac.KubeScope(c.ResourceID(), req); ok {
 		out.Scope = scope
@@ -218,8 +222,37 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	}
 	if d.Verdict != rbac.Allow && out.Scope != "" {
 		out.WouldGrant = h.wouldGrant(r, req, &rules)
+		if err := h.wouldGrantGroups(r, req, &rules, &out); err != nil {
+			return err
+		}
 	}
 	return r.WriteJSON(http.StatusOK, out)
+}
+
+// mostGroups bounds the groups that an explanation names.
+const mostGroups = 20
+
+// wouldGrantGroups names the groups whose members may do what is asked, if the caller may know.
+func (h *Handler) wouldGrantGroups(r *arm.Request, req rbac.KubeRequest, rules *rbac.ClusterRules, out *explainBody) error {
+	ok, err := r.Allowed(readAssignment, r.Scope)
+	if err != nil || !ok || out.DenyAssignment != nil {
+		return err
+	}
+	for ids := range slices.Chunk(h.World.Groups(r.Caller.Tenant), batch) {
+		if err := r.Context().Err(); err != nil {
+			return err
+		}
+		for _, id := range h.World.GroupsThatCan(req, rules, ids) {
+			if g, ok := h.World.Group(id); ok {
+				out.WouldGrantGroups = append(out.WouldGrantGroups, groupBody{ID: id.String(), DisplayName: g.DisplayName})
+			}
+		}
+	}
+	slices.SortFunc(out.WouldGrantGroups, func(a, b groupBody) int { return strings.Compare(a.DisplayName+a.ID, b.DisplayName+b.ID) })
+	if len(out.WouldGrantGroups) > mostGroups {
+		out.WouldGrantGroups, out.More = out.WouldGrantGroups[:mostGroups], true
+	}
+	return nil
 }
 
 // wouldGrant names the built-in roles for Kubernetes that would allow a request.
@@ -234,6 +267,10 @@ func (h *Handler) wouldGrant(r *arm.Request, req rbac.KubeRequest, rules *rbac.C
 	for _, role := range rbac.WouldGrant(req, rules, roles) {
 		out = append(out, role.Definition.Name)
 	}
+	order := func(name string) int { // each of the four holds what the one before it holds
+		return slices.Index([]string{"Reader", "Writer", "Admin", "Cluster Admin"}, strings.TrimPrefix(name, "Azure Kubernetes Service RBAC "))
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return order(a) - order(b) })
 	return out
 }
 
@@ -310,12 +347,15 @@ type accessBody struct {
 	Principal principalBody `json:"principal"`
 	Enabled   bool          `json:"enabled"`
 	Access    []wayBody     `json:"access"`
-	// Only and OnlyOther are set when two are compared: what only the first, and only the other holds.
-	Other     *principalBody `json:"other,omitempty"`
-	Only      []wayBody      `json:"only,omitempty"`
-	OnlyOther []wayBody      `json:"onlyOther,omitempty"`
-	Complete  bool           `json:"complete"`
-	Revision  int64          `json:"revision"`
+	// Denied are the deny assignments that take something away from it again.
+	Denied []denyBody `json:"denied"`
+	// Only and OnlyOther are set when two are compared: what only the first, and only the other holds, there.
+	Other        *principalBody `json:"other,omitempty"`
+	OtherCluster string         `json:"otherCluster,omitempty"`
+	Only         []wayBody      `json:"only,omitempty"`
+	OnlyOther    []wayBody      `json:"onlyOther,omitempty"`
+	Complete     bool           `json:"complete"`
+	Revision     int64          `json:"revision"`
 }
 
 func (h *Handler) access(_ http.ResponseWriter, r *arm.Request) error {
@@ -341,20 +381,57 @@ func (h *Handler) access(_ http.ResponseWriter, r *arm.Request) error {
 	if err != nil {
 		return fault.New(fault.Unavailable, "", "Access is not known at the moment.").Because(err)
 	}
-	holds := func(p *world.Principal) []rbac.Holding {
-		if !enters(&c, p) {
+	holds := func(p *world.Principal, c *managedcluster.Cluster, rules *rbac.ClusterRules) []rbac.Holding {
+		if !enters(c, p) {
 			return nil
 		}
-		return h.World.Access(p.ID, p.Name, &rules)
+		return h.World.Access(p.ID, p.Name, rules)
 	}
-	mine := holds(&p)
-	out := accessBody{Principal: describe(&p), Enabled: p.Enabled, Access: h.holdings(p.ID, mine), Complete: rules.Own != nil, Revision: int64(revision)}
-	if q.CompareWith != "" {
-		first, second := rbac.AccessDiff(mine, holds(&other))
-		d := describe(&other)
-		out.Other, out.Only, out.OnlyOther = &d, h.holdings(p.ID, first), h.holdings(other.ID, second)
+	mine := holds(&p, &c, &rules)
+	out := accessBody{Principal: describe(&p), Enabled: p.Enabled, Access: h.holdings(p.ID, mine), Denied: []denyBody{}, Complete: rules.Own != nil, Revision: int64(revision)}
+	if enters(&c, &p) {
+		for _, d := range h.World.DenialsAbout(p.ID, &rules) {
+			out.Denied = append(out.Denied, denyAnswer(d.Assignment))
+		}
 	}
+	if q.CompareWith == "" && q.CompareWithCluster == "" {
+		return r.WriteJSON(http.StatusOK, out)
+	}
+	if q.CompareWith == "" {
+		other = p
+	}
+	there, thereRules := c, rules
+	if q.CompareWithCluster != "" {
+		if there, thereRules, err = h.second(r, q.CompareWithCluster, p.ID == r.Caller.Object && other.ID == p.ID); err != nil {
+			return err
+		}
+	}
+	first, second := rbac.AccessDiff(mine, holds(&other, &there, &thereRules))
+	d := describe(&other)
+	out.Other, out.OtherCluster, out.Complete = &d, there.ResourceID(), out.Complete && thereRules.Own != nil
+	out.Only, out.OnlyOther = h.holdings(p.ID, first), h.holdings(other.ID, second)
 	return r.WriteJSON(http.StatusOK, out)
+}
+
+// second is the other cluster of a comparison. Who asks needs the same right there.
+func (h *Handler) second(r *arm.Request, id string, oneself bool) (managedcluster.Cluster, rbac.ClusterRules, error) {
+	if !oneself {
+		if err := r.Require(readAssignment, id); err != nil {
+			return managedcluster.Cluster{}, rbac.ClusterRules{}, err
+		}
+	}
+	c, ok := h.World.ClusterByResource(strings.TrimSuffix(id, "/"))
+	if !ok || c.Tenant != r.Caller.Tenant {
+		return c, rbac.ClusterRules{}, fault.New(fault.NotFound, "ResourceNotFound", "The cluster '%s' was not found.", id).At("compareWithCluster")
+	}
+	return c, h.World.ClusterRules(&c, h.own(c.ID)), nil
+}
+
+func (h *Handler) own(id ident.ClusterID) *rbac.ClusterRBAC {
+	if h.Own == nil {
+		return nil
+	}
+	return h.Own(id)
 }
 
 func (h *Handler) holdings(p ident.ObjectID, list []rbac.Holding) []wayBody {

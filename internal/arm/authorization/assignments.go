@@ -287,13 +287,16 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	_, err = h.DB.Update(r.Context(), func(tx *store.Tx) error {
+		old, err := tx.Assignment(a.ID)
+		if err := h.mayWrite(r, a, old); err != nil {
+			return err
+		}
 		if err := h.there(tx, a.Tenant, scope); err != nil {
 			return err
 		}
 		if err := h.checkAssignment(&a); err != nil {
 			return err
 		}
-		old, err := tx.Assignment(a.ID)
 		switch {
 		case err == nil:
 			if old.Tenant != a.Tenant || !sameScope(old.Scope, a.Scope) || old.PrincipalID != a.PrincipalID || old.RoleDefinitionID != a.RoleDefinitionID {
@@ -324,6 +327,21 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 	}
 	// 201 for an update too: clients take nothing else.
 	return r.WriteJSON(http.StatusCreated, body)
+}
+
+// mayWrite holds an assignment, and the one in whose place it comes, against the conditions under which the caller may assign
+// roles. What the principal is, the directory says and not the caller.
+func (h *Handler) mayWrite(r *arm.Request, a, old rbac.Assignment) error {
+	kind, _ := h.principalType(a.PrincipalID, a.Tenant)
+	d := rbac.Delegation{Request: rbac.AssignmentAttributes{Role: a.RoleDefinitionID, Principal: a.PrincipalID, Type: kind}}
+	if old.Tenant == a.Tenant && sameScope(old.Scope, a.Scope) {
+		d.Resource = attributesOf(old)
+	}
+	return r.RequireDelegated(writeAssignment, r.Scope, d)
+}
+
+func attributesOf(a rbac.Assignment) rbac.AssignmentAttributes {
+	return rbac.AssignmentAttributes{Role: a.RoleDefinitionID, Principal: a.PrincipalID, Type: a.PrincipalType}
 }
 
 func assignmentDetail(a rbac.Assignment) map[string]string {
@@ -382,6 +400,9 @@ func (h *Handler) deleteAssignment(w http.ResponseWriter, r *arm.Request) error 
 				found = false
 				return nil
 			}
+			return err
+		}
+		if err := r.RequireDelegated(deleteAssignment, r.Scope, rbac.Delegation{Resource: attributesOf(a)}); err != nil {
 			return err
 		}
 		if err := h.keepAdmin(tx, a); err != nil {

@@ -1,4 +1,4 @@
-// Package authorization owns Microsoft.Authorization: role assignments, custom role definitions, and what a caller may do.
+// Package authorization owns Microsoft.Authorization: role and deny assignments, custom role definitions, and what a caller may do.
 //
 // Its paths hang below any scope; they are split at the last "/providers/Microsoft.Authorization/". It writes what
 // rbac decides by, and never decides access itself.
@@ -40,6 +40,8 @@ const (
 	writeDefinition  = "Microsoft.Authorization/roleDefinitions/write"
 	deleteDefinition = "Microsoft.Authorization/roleDefinitions/delete"
 	readDeny         = "Microsoft.Authorization/denyAssignments/read"
+	writeDeny        = "Microsoft.Authorization/denyAssignments/write"
+	deleteDeny       = "Microsoft.Authorization/denyAssignments/delete"
 )
 
 // Mount registers the routes.
@@ -52,8 +54,8 @@ func (h *Handler) Mount(f *arm.Face) {
 	for _, r := range []arm.Route{
 		{Method: http.MethodGet, Pattern: assignments, Action: readAssignment, Handle: h.listAssignments},
 		{Method: http.MethodGet, Pattern: assignments + "/{name}", Action: readAssignment, Handle: h.getAssignment},
-		{Method: http.MethodPut, Pattern: assignments + "/{name}", Action: writeAssignment, Handle: h.putAssignment},
-		{Method: http.MethodDelete, Pattern: assignments + "/{name}", Action: deleteAssignment, Handle: h.deleteAssignment},
+		{Method: http.MethodPut, Pattern: assignments + "/{name}", Action: writeAssignment, Conditional: true, Handle: h.putAssignment},
+		{Method: http.MethodDelete, Pattern: assignments + "/{name}", Action: deleteAssignment, Conditional: true, Handle: h.deleteAssignment},
 		// Role definitions at the root are the catalogue of built-in roles, which everybody may read.
 		{Method: http.MethodGet, Pattern: namespace + "roleDefinitions", Action: arm.Self, Handle: h.listDefinitions},
 		{Method: http.MethodGet, Pattern: namespace + "roleDefinitions/{name}", Action: arm.Self, Handle: h.getDefinition},
@@ -67,6 +69,8 @@ func (h *Handler) Mount(f *arm.Face) {
 		{Method: http.MethodPost, Pattern: namespace + "elevateAccess", Action: arm.Self, Handle: h.elevateAccess},
 		{Method: http.MethodGet, Pattern: deny, Action: readDeny, Handle: h.listDeny},
 		{Method: http.MethodGet, Pattern: deny + "/{name}", Action: readDeny, Handle: h.getDeny},
+		{Method: http.MethodPut, Pattern: deny + "/{name}", Action: writeDeny, Handle: h.putDeny},
+		{Method: http.MethodDelete, Pattern: deny + "/{name}", Action: deleteDeny, Handle: h.deleteDeny},
 	} {
 		f.Handle(r)
 	}

@@ -74,3 +74,19 @@ func FuzzScope(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDenyFilter(f *testing.F) {
+	const id = "33333333-0000-4000-8000-000000000001"
+	for _, s := range []string{"", "atScope()", "denyAssignmentName eq 'x'", "denyAssignmentName eq 'x' and atScope()", "assignedTo('" + id + "') and atScope()", "principalId eq '" + id + "'"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseDenyFilter(text)
+		if err != nil && got != (denyFilter{}) {
+			t.Fatalf("%q is refused and lets %+v through", text, got)
+		}
+		if err == nil && got == (denyFilter{}) && strings.TrimSpace(text) != "" {
+			t.Fatalf("%q reads as no filter", text)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
-	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 )
@@ -32,16 +31,4 @@ func (h *Handler) listPermissions(_ http.ResponseWriter, r *arm.Request) error {
 		}
 	}
 	return r.WriteJSON(http.StatusOK, out)
-}
-
-// listDeny lists deny assignments. There is no way to make one yet, so there are none.
-func (h *Handler) listDeny(_ http.ResponseWriter, r *arm.Request) error {
-	if _, err := scopeOf(r); err != nil {
-		return err
-	}
-	return r.WriteJSON(http.StatusOK, list[struct{}]{Value: []struct{}{}})
-}
-
-func (h *Handler) getDeny(_ http.ResponseWriter, r *arm.Request) error {
-	return fault.New(fault.NotFound, "DenyAssignmentNotFound", "The deny assignment '%s' is not found.", r.Param("name"))
 }

@@ -23,7 +23,7 @@ type decision struct {
 	ActionID       string      `json:"actionId"`
 	IsDataAction   bool        `json:"isDataAction"`
 	RoleAssignment *assignment `json:"roleAssignment"`
-	DenyAssignment *struct{}   `json:"denyAssignment"`
+	DenyAssignment *denial     `json:"denyAssignment"`
 	TimeToLiveInMs int         `json:"timeToLiveInMs"`
 }
 
@@ -38,6 +38,34 @@ type assignment struct {
 	ConditionVersion                   string `json:"conditionVersion"`
 	CanDelegate                        bool   `json:"canDelegate"`
 	DelegatedManagedIdentityResourceID string `json:"delegatedManagedIdentityResourceId"`
+}
+
+// denial is the deny assignment that takes an action away.
+type denial struct {
+	ID                      string               `json:"id"`
+	Name                    string               `json:"name"`
+	Description             string               `json:"description"`
+	Scope                   string               `json:"scope"`
+	DoNotApplyToChildScopes bool                 `json:"doNotApplyToChildScopes"`
+	Principals              []rbac.DenyPrincipal `json:"principals"`
+	ExcludePrincipals       []rbac.DenyPrincipal `json:"excludePrincipals"`
+	Condition               string               `json:"condition"`
+	ConditionVersion        string               `json:"conditionVersion"`
+}
+
+func takenBy(d *rbac.Denial) *denial {
+	if d == nil {
+		return nil
+	}
+	a := &d.Assignment
+	out := &denial{
+		ID: a.ID.String(), Name: a.Name, Description: a.Description, Scope: a.Scope, DoNotApplyToChildScopes: a.ExactScope,
+		Principals: a.Principals, ExcludePrincipals: a.Excluded, Condition: a.Condition, ConditionVersion: a.ConditionVersion,
+	}
+	if out.ExcludePrincipals == nil {
+		out.ExcludePrincipals = []rbac.DenyPrincipal{}
+	}
+	return out
 }
 
 // decide answers every action, and says from which revision. If one cannot be decided, none is answered.
@@ -65,6 +93,7 @@ func (h *Handler) decide(tenant ident.TenantID, q question) ([]decision, feed.Re
 				out[i].RoleAssignment = through(d.Grants[0])
 			}
 		case rbac.Deny:
+			out[i].DenyAssignment = takenBy(d.Denial)
 		default:
 			return nil, 0, undecided(nil)
 		}

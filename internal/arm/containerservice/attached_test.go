@@ -50,12 +50,12 @@ func TestAttached(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := r.Do("GET", path, armtest.Owner, "").Want(200, "").Body
-	for _, part := range []string{`"keyreeveAttachedProfile":{"server":"https://api.theirs.test:6443"`, `"agentPoolProfiles":[]`, admins} {
+	for _, part := range []string{`"keyreeveAttachedProfile":{"server":"https://api.theirs.test:6443"`, `"agentPoolProfiles":[{"name":"attached","count":0,`, admins} {
 		if !strings.Contains(shown, part) {
 			t.Errorf("lacks %s: %s", part, shown)
 		}
 	}
-	for _, part := range []string{"networkProfile", "identityProfile", "nodeResourceGroup", "currentKubernetesVersion"} {
+	for _, part := range []string{"identityProfile", "nodeResourceGroup", "currentKubernetesVersion"} {
 		if strings.Contains(shown, part) {
 			t.Errorf("shows %s: %s", part, shown)
 		}
@@ -114,6 +114,37 @@ func TestAttachedRefusals(t *testing.T) {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	r.Do("POST", path+"/keyreeveEnrollGate", armtest.Owner, "").Want(400, "OperationNotAllowed")
+}
+
+// What az reads it sends back: the pool that stands for nodes elsewhere may come back, and nothing else of nodes.
+func TestAttachedPoolGoesRound(t *testing.T) {
+	r := newRig(t)
+	var read map[string]any
+	r.Do("PUT", path, armtest.Owner, attachBody(t, `{}`)).Want(201, "").JSON(&read)
+	r.Do("GET", path, armtest.Owner, "").Want(200, "").JSON(&read)
+	send := func(change func(pool map[string]any)) armtest.Answer {
+		t.Helper()
+		raw, err := json.Marshal(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body map[string]any
+		if err := json.Unmarshal(raw, &body); err != nil {
+			t.Fatal(err)
+		}
+		pools, _ := body["properties"].(map[string]any)["agentPoolProfiles"].([]any)
+		change(pools[0].(map[string]any))
+		if raw, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
+		return r.Do("PUT", path, armtest.Owner, string(raw))
+	}
+	send(func(map[string]any) {}).Want(200, "")
+	for key, value := range map[string]any{"count": 1, "name": "other", "enableAutoScaling": true, "minCount": 1, "nodeLabels": map[string]any{"a": "b"}, "mode": "User"} {
+		if a := send(func(pool map[string]any) { pool[key] = value }); a.Status != 400 || !strings.Contains(a.Body, "not managed here") {
+			t.Errorf("%s: %d %s", key, a.Status, a.Body)
+		}
+	}
 }
 
 // TestEnrollmentToken: it is shown once and kept as a hash, by who may write the cluster.

@@ -5,6 +5,7 @@
 package insights
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,11 +56,9 @@ func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
 	if err != nil {
 		return err
 	}
-	var before int64
-	if token != "" {
-		if before, err = strconv.ParseInt(token, 10, 64); err != nil || before < 1 {
-			return fault.New(fault.Invalid, "BadRequest", "The $skipToken is not one of this service.")
-		}
+	before, err := parsePlace(token)
+	if err != nil {
+		return err
 	}
 	// Who reads after a request finds it.
 	if err := h.face.WriteActivity(r.Context()); err != nil {
@@ -67,17 +66,17 @@ func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
 	}
 	value := []event{}
 	next := ""
-	var last int64
+	var last store.ActivityPlace
 	err = h.DB.View(r.Context(), func(tx *store.Tx) error {
-		return tx.Activities(r.Caller.Tenant, r.SubscriptionID(), q.from, q.to, before, func(seq int64, a audit.Activity) bool {
+		return tx.Activities(r.Caller.Tenant, r.SubscriptionID(), q.from, q.to, before, func(at store.ActivityPlace, a audit.Activity) bool {
 			if !q.takes(a) {
 				return true
 			}
 			if len(value) == pageSize {
-				next = strconv.FormatInt(last, 10)
+				next = fmt.Sprintf("%d-%d", last.At, last.Seq)
 				return false
 			}
-			value, last = append(value, render(seq, a)), seq
+			value, last = append(value, render(at.Seq, a)), at
 			return true
 		})
 	})
@@ -93,6 +92,20 @@ func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
 		out["nextLink"] = r.URL(r.HTTP.URL.EscapedPath(), query)
 	}
 	return r.WriteJSON(http.StatusOK, out)
+}
+
+// parsePlace reads a $skipToken; an empty one is the beginning.
+func parsePlace(token string) (store.ActivityPlace, error) {
+	if token == "" {
+		return store.ActivityPlace{}, nil
+	}
+	at, seq, ok := strings.Cut(token, "-")
+	a, err1 := strconv.ParseInt(at, 10, 64)
+	s, err2 := strconv.ParseInt(seq, 10, 64)
+	if !ok || err1 != nil || err2 != nil || a < 1 || s < 1 {
+		return store.ActivityPlace{}, fault.New(fault.Invalid, "BadRequest", "The $skipToken is not one of this service.")
+	}
+	return store.ActivityPlace{At: a, Seq: s}, nil
 }
 
 // query is what a $filter asks for; empty texts ask for nothing.

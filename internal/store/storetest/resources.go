@@ -24,6 +24,7 @@ func resourceCases() []methodCase {
 		{"role definitions", "PutRoleDefinition RoleDefinition RoleDefinitions DeleteRoleDefinition", roleDefinitions},
 		{"role assignments", "PutAssignment Assignment Assignments DeleteAssignment", assignments},
 		{"role assignments go together", "DeleteAssignmentsOf DeleteAssignmentsBelow", assignmentsTogether},
+		{"deny assignments", "PutDenyAssignment DenyAssignment DenyAssignments DeleteDenyAssignment", denyAssignments},
 		{"clusters", "PutCluster Cluster ClusterByResource Clusters DeleteCluster PutClusterSecrets ClusterSecrets", clusters},
 		{"certificates", "PutCertificate Certificate Certificates", certificates},
 		{"operations", "PutOperation Operation RunningOperation OperationsInProgress DeleteEndedOperations", operations},
@@ -193,6 +194,35 @@ func assignmentsTogether(t *testing.T, b *bench) {
 	rev = b.update(func(tx *store.Tx) error { return tx.DeleteAssignmentsBelow("/") })
 	b.told(rev, id("v0"), id("v2"), id("v6"))
 	left()
+}
+
+func denyAssignments(t *testing.T, b *bench) {
+	deny := func(name, scope string) rbac.DenyAssignment {
+		return rbac.DenyAssignment{
+			ID: ident.Derive[ident.DenyAssignmentID]("storetest", name), Tenant: b.tenant, Name: name, Scope: scope, CreatedOn: zoned(),
+			Permissions: []rbac.Permission{{Actions: []string{"*/write"}}}, Principals: []rbac.DenyPrincipal{{ID: oid("u"), Type: rbac.PrincipalUser}},
+		}
+	}
+	d := deny("a", "/subscriptions/S/resourceGroups/G")
+	changed := d
+	changed.Description, changed.ExactScope, changed.Excluded = "changed", true, d.Principals
+	life(b, d, changed, (*store.Tx).PutDenyAssignment, func(tx *store.Tx) (rbac.DenyAssignment, error) { return tx.DenyAssignment(d.ID) },
+		func(tx *store.Tx) error { return tx.DeleteDenyAssignment(d.ID) })
+	b.update(func(tx *store.Tx) error { return tx.PutDenyAssignment(d) })
+	twin := deny("twin", "/SUBSCRIPTIONS/s/resourcegroups/g")
+	twin.Name = "A"
+	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutDenyAssignment(twin) })
+	above := deny("b", "/subscriptions/s")
+	b.update(func(tx *store.Tx) error { return tx.PutDenyAssignment(above) })
+	list := func(tenant ident.TenantID) func(*store.Tx) ([]rbac.DenyAssignment, error) {
+		return func(tx *store.Tx) ([]rbac.DenyAssignment, error) { return tx.DenyAssignments(tenant) }
+	}
+	has(b, list(b.tenant), []rbac.DenyAssignment{above, d})
+	has(b, list(b.other()), nil)
+	// They go with what they are at.
+	rev := b.update(func(tx *store.Tx) error { return tx.DeleteAssignmentsBelow("/subscriptions/s/resourceGroups/g/") })
+	b.told(rev, "delete denyAssignment "+d.ID.String())
+	has(b, list(b.tenant), []rbac.DenyAssignment{above})
 }
 
 func (b *bench) cluster(name string) managedcluster.Cluster {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 
+	"github.com/keyreeve/keyreeve/localkube/internal/kubelet"
 	"github.com/keyreeve/keyreeve/localkube/internal/ramdir"
 	"github.com/keyreeve/keyreeve/localkube/internal/spec"
 	"github.com/keyreeve/keyreeve/localkube/internal/streams"
@@ -37,8 +38,14 @@ type Server struct {
 // 10 s before any authorizer is asked.
 const featureGates = "ConstrainedImpersonation=false"
 
+// Behind is what an API server stands on: where etcd is, and the kubelet of the pretend nodes.
+type Behind struct {
+	Etcd  string
+	Nodes *kubelet.Kubelet
+}
+
 // New builds an API server that stores in etcd and reads keys from files in dir. It takes the listener over.
-func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, etcd string, log *slog.Logger) (*Server, error) {
+func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listener, b Behind, log *slog.Logger) (*Server, error) {
 	if err := utilfeature.DefaultMutableFeatureGate.Set(featureGates); err != nil {
 		return nil, fmt.Errorf("set feature gates: %w", err)
 	}
@@ -46,7 +53,7 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	opts, err := buildOptions(ctx, s, f, listener, etcd)
+	opts, err := buildOptions(ctx, s, f, listener, b.Etcd)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +62,9 @@ func New(ctx context.Context, s *spec.Spec, dir *ramdir.Dir, listener net.Listen
 		return nil, err
 	}
 	if err := bootstrapFast(config.KubeAPIs); err != nil {
+		return nil, err
+	}
+	if err := reachNodes(config.KubeAPIs, dir, b.Nodes); err != nil {
 		return nil, err
 	}
 	watch := keepWatch(config, log)

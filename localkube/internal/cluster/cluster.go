@@ -1,7 +1,7 @@
 // Package cluster owns the life of one cluster in this process: in which order its parts start, what happens when one
 // of them fails, and in which order they stop.
 //
-//	claim on data ─► control API ─► etcd ─► API server ─► controllers, scheduler, nodes, pods ─► ready
+//	claim on data ─► control API ─► etcd ─► kubelets ─► API server ─► controllers, scheduler, nodes, pods ─► ready
 //
 // Stopping goes the other way and takes a few seconds at most. What etcd has acknowledged is on disk by then, so
 // stopping in haste, or being killed, loses nothing.
@@ -28,6 +28,7 @@ import (
 	"github.com/keyreeve/keyreeve/localkube/internal/controllers"
 	"github.com/keyreeve/keyreeve/localkube/internal/datadir"
 	"github.com/keyreeve/keyreeve/localkube/internal/etcd"
+	"github.com/keyreeve/keyreeve/localkube/internal/kubelet"
 	"github.com/keyreeve/keyreeve/localkube/internal/nodes"
 	"github.com/keyreeve/keyreeve/localkube/internal/pods"
 	"github.com/keyreeve/keyreeve/localkube/internal/ramdir"
@@ -156,7 +157,12 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 	up.push("watch on etcd", watch.stop)
 	c.Log.Info("etcd is up", "after", c.since(st))
 
-	api, err := apiserver.New(ctx, c.Spec, dir, listener, db.Endpoint(), c.Log)
+	kubelets, err := kubelet.New(ctx, kubelet.Config{Socket: dir.Path("kubelet.sock"), Log: c.Log, Now: c.Now})
+	if err != nil {
+		return up, err
+	}
+	up.push("kubelets", start(ctx, fail, part{"kubelets", kubelets.Run}).stop)
+	api, err := apiserver.New(ctx, c.Spec, dir, listener, apiserver.Behind{Etcd: db.Endpoint(), Nodes: kubelets}, c.Log)
 	if err != nil {
 		return up, err
 	}
@@ -167,7 +173,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 	}
 	c.Log.Info("API server is ready", "after", c.since(st), "address", c.Spec.Listen)
 
-	parts, err := c.clients(st, api, dir)
+	parts, err := c.clients(st, api, kubelets, dir)
 	if err != nil {
 		return up, err
 	}
@@ -176,7 +182,7 @@ func (c *Cluster) up(ctx context.Context, fail func(error), st *state, etcdDir s
 }
 
 // clients are the parts that work by the API server.
-func (c *Cluster) clients(st *state, api *apiserver.Server, dir *ramdir.Dir) ([]part, error) {
+func (c *Cluster) clients(st *state, api *apiserver.Server, kubelets *kubelet.Kubelet, dir *ramdir.Dir) ([]part, error) {
 	manager, err := controllers.NewManager(c.Spec, dir, api.Client(c.Spec.PKI.ControllerManager))
 	if err != nil {
 		return nil, err
@@ -214,6 +220,7 @@ func (c *Cluster) clients(st *state, api *apiserver.Server, dir *ramdir.Dir) ([]
 		return nil, err
 	}
 	st.attach(keeper)
+	kubelets.Attach(kubelet.Cluster{Pod: runner.Pod, Ours: func(node string) bool { _, ok := keeper.Place(node); return ok }})
 	return []part{
 		{"nodes", keeper.Run},
 		{"pods", runner.Run},

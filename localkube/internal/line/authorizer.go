@@ -29,6 +29,8 @@ const (
 type Authorizer struct {
 	conns [connections]*conn
 	next  atomic.Uint32
+	// buffers are reused between questions.
+	buffers sync.Pool
 }
 
 // Open makes an authorizer that asks at a socket. It connects, and connects again, by itself until ctx ends.
@@ -42,9 +44,6 @@ func Open(ctx context.Context, socket string, log *slog.Logger) *Authorizer {
 }
 
 var errNotKnown = errors.New("the authorizer cannot decide")
-
-// buffers are reused between questions.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
 
 // largestKept is the largest buffer that is kept for another question.
 const largestKept = 64 << 10
@@ -71,10 +70,13 @@ func (a *Authorizer) Authorize(ctx context.Context, attr authorizer.Attributes) 
 
 // ask sends a question, and again if the connection ends before the answer.
 func (a *Authorizer) ask(ctx context.Context, attr authorizer.Attributes) (answer, error) {
-	b, _ := buffers.Get().(*[]byte)
+	b, ok := a.buffers.Get().(*[]byte)
+	if !ok {
+		b = new([]byte)
+	}
 	defer func() {
 		if cap(*b) <= largestKept {
-			buffers.Put(b)
+			a.buffers.Put(b)
 		}
 	}()
 	var err error

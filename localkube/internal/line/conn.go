@@ -43,25 +43,28 @@ type conn struct {
 	// everybody who came while it did.
 	out, spare []byte
 	writing    bool
+
+	// waiters are channels for answers, reused when their one answer was taken.
+	waiters sync.Pool
 }
 
 func newConn(socket string, log *slog.Logger) *conn {
 	return &conn{socket: socket, log: log, changed: make(chan struct{}), pending: map[uint32]chan answer{}}
 }
 
-// waiters are channels for answers, reused when their one answer was taken.
-var waiters = sync.Pool{New: func() any { return make(chan answer, 1) }}
-
 // ask sends a question and waits for its answer.
 func (c *conn) ask(ctx context.Context, timeout <-chan time.Time, question []byte) answer {
 	if err := c.connected(ctx, timeout); err != nil {
 		return answer{err: err}
 	}
-	w, _ := waiters.Get().(chan answer)
+	w, ok := c.waiters.Get().(chan answer)
+	if !ok {
+		w = make(chan answer, 1)
+	}
 	c.mu.Lock()
 	if c.up == nil {
 		c.mu.Unlock()
-		waiters.Put(w)
+		c.waiters.Put(w)
 		return answer{err: errLost}
 	}
 	c.id++
@@ -74,7 +77,7 @@ func (c *conn) ask(ctx context.Context, timeout <-chan time.Time, question []byt
 
 	select {
 	case a := <-w:
-		waiters.Put(w)
+		c.waiters.Put(w)
 		return a
 	case <-ctx.Done():
 		c.forget(id)

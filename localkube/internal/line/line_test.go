@@ -121,7 +121,7 @@ func (f *far) serve(c net.Conn) {
 
 func open(t *testing.T, f *far) *Authorizer {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	return Open(ctx, f.path, slog.New(slog.DiscardHandler))
 }

@@ -93,6 +93,12 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
+// Pod finds a pod that is bound to a node.
+func (r *Runner) Pod(namespace, name string) (*corev1.Pod, bool) {
+	p, err := r.lister.Pods(namespace).Get(name)
+	return p, err == nil
+}
+
 func (r *Runner) seen(o any) {
 	p, ok := o.(*corev1.Pod)
 	if !ok {

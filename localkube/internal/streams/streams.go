@@ -3,12 +3,16 @@
 // Kubernetes authorizes a watch once, at its start. Here it is asked again twice a second, with the same questions and the
 // same authorizer; a stream that would not be let in any more is ended. Who is not known now (the authorizer fails) is
 // neither let in nor thrown out. Requests of system: users, the cluster's own parts, are not asked about again.
+//
+// A watch or a log that is followed ends with its request's context. The connection of an exec, an attach or a port-forward is
+// taken from the HTTP server when it is upgraded, so it is noted then, and closed.
 package streams
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +22,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 )
 
 const (
@@ -47,7 +52,7 @@ type Watch struct {
 // stream is a long-running request, the questions it was let in by, and how to end it.
 type stream struct {
 	questions []authorizer.Attributes
-	end       context.CancelFunc
+	end       func()
 	who       string
 }
 
@@ -88,12 +93,16 @@ func (w *Watch) Inner(next http.Handler) http.Handler {
 			next.ServeHTTP(rw, r)
 			return
 		}
-		ctx, end := context.WithCancel(r.Context())
-		defer end()
-		s := &stream{questions: questions, end: end, who: questions[0].GetUser().GetName()}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		taken := &taking{ResponseWriter: rw}
+		s := &stream{questions: questions, who: questions[0].GetUser().GetName(), end: func() {
+			cancel()
+			taken.close()
+		}}
 		w.add(s)
 		defer w.remove(s)
-		next.ServeHTTP(rw, r.WithContext(ctx))
+		next.ServeHTTP(responsewriter.WrapForHTTP1Or2(taken), r.WithContext(ctx))
 	})
 }
 
@@ -110,14 +119,28 @@ func questionsOf(ctx context.Context) []authorizer.Attributes {
 	}
 	played := attributes.GetUser()
 	if played.GetName() == h.original.GetName() && played.GetUID() == h.original.GetUID() {
-		return []authorizer.Attributes{attributes}
+		return asked(attributes)
 	}
 	questions := impersonations(h.original, played)
 	if !strings.HasPrefix(played.GetName(), "system:") {
-		questions = append(questions, attributes)
+		questions = append(questions, asked(attributes)...)
 	}
 	return questions
 }
+
+// asked are the questions about the request itself. Who opens an exec, an attach or a port-forward by GET, as WebSockets do,
+// has been asked for create besides.
+func asked(a authorizer.Attributes) []authorizer.Attributes {
+	if !slices.Contains([]string{"exec", "attach", "portforward"}, a.GetSubresource()) || a.GetVerb() == "create" {
+		return []authorizer.Attributes{a}
+	}
+	return []authorizer.Attributes{a, create{a}}
+}
+
+// create is a question asked for another verb.
+type create struct{ authorizer.Attributes }
+
+func (create) GetVerb() string { return "create" }
 
 // impersonations are the questions that the impersonation filter asked. Groups that Kubernetes adds by itself are not
 // among them.
