@@ -192,7 +192,7 @@ func TestRenewal(t *testing.T) {
 	if again := getToken(t, "kubelogin", home, env, args...).credential(t); again.Status.Token != first.Status.Token {
 		t.Error("a token of a short life is renewed at once")
 	}
-	time.Sleep(time.Until(first.Status.ExpirationTimestamp.Add(-14 * time.Second)))
+	<-time.After(time.Until(first.Status.ExpirationTimestamp.Add(-14 * time.Second)))
 	a.last()
 	second := getToken(t, "kubelogin", home, env, args...)
 	if second.credential(t).Status.Token == first.Status.Token || strings.Contains(second.err, "To sign in") {
@@ -202,7 +202,7 @@ func TestRenewal(t *testing.T) {
 		t.Errorf("%v", asked)
 	}
 	a.set(func(a *authority) { a.refuse = `{"error":"temporarily_unavailable"}` })
-	time.Sleep(time.Until(second.credential(t).Status.ExpirationTimestamp.Add(-14 * time.Second)))
+	<-time.After(time.Until(second.credential(t).Status.ExpirationTimestamp.Add(-14 * time.Second)))
 	if third := getToken(t, "kubelogin", home, env, args...); third.credential(t).Status.Token != second.credential(t).Status.Token {
 		t.Error("a token that is good for a while yet is not used")
 	}
@@ -307,7 +307,7 @@ func TestInterrupted(t *testing.T) {
 		if a.set(func(a *authority) {}); a.pendingLeft() < 1000 {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	begun := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {

@@ -28,8 +28,7 @@ func skewText(skew time.Duration) string {
 
 // explain turns what a library says into what happened and what to do. It never shows a request, which may hold secrets.
 func (a *attempt) explain(ctx context.Context, err error) error {
-	var ours *fault.Error
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*fault.Error](err); ok {
 		return ours
 	}
 	if errors.Is(err, errAsk) {

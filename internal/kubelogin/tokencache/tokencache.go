@@ -259,7 +259,7 @@ func (e Entry) write(kind string, plain []byte) {
 	aead, err := e.aead()
 	if err == nil {
 		var temp string
-		temp, err = e.cache.temporary(append([]byte(form), aead.Seal(nil, nil, plain, []byte(form+kind+" "+e.name))...))
+		temp, err = e.cache.temporary(append([]byte(form), aead.Seal(nil, nil, plain, []byte(form+kind+" "+e.name))...)) //nolint:gosec // the AEAD draws the nonce
 		if err == nil {
 			if err = os.Rename(temp, e.path(kind)); err != nil {
 				_ = os.Remove(temp)

@@ -56,7 +56,7 @@ func TestOwnFilesOnly(t *testing.T) {
 	if err := errors.Join(a.Drop(), a.Drop(), b.Drop()); err != nil {
 		t.Error(err)
 	}
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
 		if info, err := d.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v", path, info.Mode())
 		}
