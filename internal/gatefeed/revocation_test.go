@@ -181,12 +181,11 @@ func then(err error, model func()) error {
 	return err
 }
 
-// forget takes somebody who is gone out of all groups, and out of what was assigned.
+// forget takes somebody who is gone out of all groups. What was assigned stays with the id, as in the real directory.
 func (h *history) forget(who string) {
 	for g := range h.members {
 		h.members[g] = slices.DeleteFunc(h.members[g], func(m string) bool { return m == who })
 	}
-	maps.DeleteFunc(h.assigned, func(_ int, a [2]string) bool { return a[0] == who })
 }
 
 func placeOf(scope string) string {
