@@ -23,7 +23,7 @@ var (
 
 	// Types, and functions from values to values.
 	pure = []string{
-		"directory", "proof", "session", "token", "conditional", "pim", "review", "rbac", "resource", "managedcluster", "audit",
+		"directory", "proof", "session", "token", "conditional", "pim", "review", "rbac", "resource", "managedcluster", "audit", "template",
 	}
 	keyed = []string{"keyring", "pki"} // the same, about private keys
 	rules = join(pure, keyed)
