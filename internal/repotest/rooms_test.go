@@ -76,7 +76,7 @@ var roomRules = join(
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	face("arm/checkaccess", "arm"), face("arm/managementgroups", "arm"),
-	face("arm/locks", "arm"), face("arm/insights", "arm"),
+	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/deployments", "arm"),
 	[]rule{
 		{"mirror", join(words, rules, []string{"world"}), []string{"database/sql"}, "a cluster's own RBAC objects, followed by watch: decisions read it from memory"},
 		{"cluster", join(words, rules, []string{"feed", "world", "store", "seal", "datadir"}), nil, "drivers make a cluster real; how they are asked is the faces' concern"},
@@ -162,7 +162,7 @@ func faces() []string {
 	return []string{
 		"oauth/discovery", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
-		"arm/locks", "arm/insights",
+		"arm/locks", "arm/insights", "arm/deployments",
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/deployments"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
@@ -157,7 +158,9 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
-	contents := []arm.Contents{aks}
+	templates := &deployments.Handler{DB: s.db, World: s.world, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	contents := []arm.Contents{templates, aks}
+	templates.Contents = contents
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: s.ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
@@ -166,6 +169,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	roles.Mount(face)
 	(&locks.Handler{DB: s.db, Contents: contents}).Mount(face)
 	(&insights.Handler{DB: s.db}).Mount(face)
+	templates.Mount(face, runner)
 	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
 	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)
