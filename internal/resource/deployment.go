@@ -29,8 +29,8 @@ type Deployment struct {
 	EndedAt      time.Time         `json:"endedAt,omitzero"`
 	Parameters   json.RawMessage   `json:"parameters,omitempty"`
 	Outputs      json.RawMessage   `json:"outputs,omitempty"`
-	Providers    json.RawMessage   `json:"providers"`
-	Dependencies json.RawMessage   `json:"dependencies"`
+	Providers    json.RawMessage   `json:"providers,omitempty"`
+	Dependencies json.RawMessage   `json:"dependencies,omitempty"`
 	Steps        []DeploymentStep  `json:"steps,omitempty"`
 	Error        *DeploymentError  `json:"error,omitempty"`
 }
