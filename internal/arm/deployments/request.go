@@ -322,5 +322,5 @@ func (h *Handler) version(of string) string {
 
 // duration is a time span in ISO 8601.
 func duration(d time.Duration) string {
-	return "PT" + strconv.FormatFloat(max(0, d.Seconds()), 'f', -1, 64) + "S"
+	return "PT" + strconv.FormatFloat(max(0, d.Round(100*time.Nanosecond).Seconds()), 'f', -1, 64) + "S"
 }
