@@ -48,7 +48,7 @@ func decode64(s string) (string, error) {
 
 // named makes something of texts joined by '-'.
 func named(in *input, f func(string) string) (any, error) {
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func murmur64(data []byte) uint64 {
 			h2 ^= mix2(binary.LittleEndian.Uint32(tail[4:]))
 		}
 	}
-	n := uint32(len(data)) //nolint:gosec // texts are bounded
+	n := uint32(len(data))
 	h1, h2 = h1^n, h2^n
 	h1 += h2
 	h2 += h1
@@ -119,7 +119,7 @@ func avalanche(h uint32) uint32 {
 }
 
 func uri(in *input) (any, error) {
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if err != nil {
 		return nil, err
 	}

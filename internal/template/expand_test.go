@@ -101,8 +101,10 @@ func TestExpand(t *testing.T) {
 			`/resourceGroups/other/providers/Microsoft.Resources/deployments/d {"properties":{"mode":"Incremental","expressionEvaluationOptions":{"scope":"inner"},"parameters":{"p":{"value":2}},"template":{"x":"[parameters('p')]"}}}` + "\n",
 		},
 		{"an escaped bracket", template(`"resources":[{"type":"A/b","apiVersion":"1","name":"n","tags":{"a":"[[x]"}}]`), nil, rg + `A/b/n {"tags":{"a":"[x]"}}` + "\n"},
-		{"a value given is no expression", template(`"parameters":{"p":{"type":"string"}}`, `"resources":[{"type":"A/b","apiVersion":"1","name":"n","tags":{"a":"[parameters('p')]"}}]`),
-			NewObject("P", "[nope()]"), rg + `A/b/n {"tags":{"a":"[nope()]"}}` + "\n"},
+		{
+			"a value given is no expression", template(`"parameters":{"p":{"type":"string"}}`, `"resources":[{"type":"A/b","apiVersion":"1","name":"n","tags":{"a":"[parameters('p')]"}}]`),
+			NewObject("P", "[nope()]"), rg + `A/b/n {"tags":{"a":"[nope()]"}}` + "\n",
+		},
 
 		{"outer expressions in a nested template", template(`"resources":[{"type":"Microsoft.Resources/deployments","apiVersion":"1","name":"d","properties":{"template":{"x":"[add(1,1)]"}}}]`), nil, "!set expressionEvaluationOptions.scope"},
 		{"a linked template", template(`"resources":[{"type":"Microsoft.Resources/deployments","apiVersion":"1","name":"d","properties":{"templateLink":{"uri":"x"}}}]`), nil, "!templateLink, is not supported"},

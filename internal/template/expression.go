@@ -7,7 +7,7 @@ import (
 )
 
 // expression is a parsed expression: text, number, call, member or index.
-type expression interface{ print(b *strings.Builder) }
+type expression interface{ show(b *strings.Builder) }
 
 type (
 	text   string
@@ -30,11 +30,11 @@ type (
 	}
 )
 
-func (x text) print(b *strings.Builder) {
+func (x text) show(b *strings.Builder) {
 	b.WriteString("'" + strings.ReplaceAll(string(x), "'", "''") + "'")
 }
-func (x number) print(b *strings.Builder) { b.WriteString(strconv.FormatInt(int64(x), 10)) }
-func (x *call) print(b *strings.Builder) {
+func (x number) show(b *strings.Builder) { b.WriteString(strconv.FormatInt(int64(x), 10)) }
+func (x *call) show(b *strings.Builder) {
 	if x.space != "" {
 		b.WriteString(x.space + ".")
 	}
@@ -43,13 +43,13 @@ func (x *call) print(b *strings.Builder) {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		a.print(b)
+		a.show(b)
 	}
 	b.WriteByte(')')
 }
 
-func (x *member) print(b *strings.Builder) {
-	x.of.print(b)
+func (x *member) show(b *strings.Builder) {
+	x.of.show(b)
 	b.WriteByte('.')
 	if x.safe {
 		b.WriteByte('?')
@@ -57,13 +57,13 @@ func (x *member) print(b *strings.Builder) {
 	b.WriteString(x.name)
 }
 
-func (x *index) print(b *strings.Builder) {
-	x.of.print(b)
+func (x *index) show(b *strings.Builder) {
+	x.of.show(b)
 	b.WriteByte('[')
 	if x.safe {
 		b.WriteByte('?')
 	}
-	x.at.print(b)
+	x.at.show(b)
 	b.WriteByte(']')
 }
 

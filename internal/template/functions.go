@@ -65,10 +65,10 @@ func (in *input) array(i int) ([]any, error) {
 	return nil, in.bad("argument %d has to be an array and is of type '%s'", i+1, kind(in.args[i]))
 }
 
-// strs returns the arguments from the i-th on as strings.
-func (in *input) strs(i int) ([]string, error) {
-	var out []string
-	for ; i < len(in.args); i++ {
+// strs returns the arguments as strings.
+func (in *input) strs() ([]string, error) {
+	out := make([]string, 0, len(in.args))
+	for i := range in.args {
 		s, err := in.str(i)
 		if err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func one(f func(string) (any, error)) function {
 
 func two(f func(a, b string) any) function {
 	return function{least: 2, most: 2, do: func(in *input) (any, error) {
-		s, err := in.strs(0)
+		s, err := in.strs()
 		if err != nil {
 			return nil, err
 		}

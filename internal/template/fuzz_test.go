@@ -21,13 +21,13 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		var b strings.Builder
-		x.print(&b)
+		x.show(&b)
 		y, err := parseExpression(b.String())
 		if err != nil {
 			t.Fatalf("%q is printed as %q, which is none: %v", s, b.String(), err)
 		}
 		var again strings.Builder
-		y.print(&again)
+		y.show(&again)
 		if again.String() != b.String() {
 			t.Fatalf("%q reads back as %q", b.String(), again.String())
 		}

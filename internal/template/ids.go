@@ -10,7 +10,7 @@ func idFunctions() map[string]function {
 	return map[string]function{
 		"resourceid": {least: 2, most: -1, do: func(in *input) (any, error) { return in.resourceID() }},
 		"subscriptionresourceid": {least: 2, most: -1, do: func(in *input) (any, error) {
-			s, err := in.strs(0)
+			s, err := in.strs()
 			if err != nil {
 				return nil, err
 			}
@@ -21,21 +21,21 @@ func idFunctions() map[string]function {
 			return in.idBelow("/subscriptions/"+sub, s)
 		}},
 		"tenantresourceid": {least: 2, most: -1, do: func(in *input) (any, error) {
-			s, err := in.strs(0)
+			s, err := in.strs()
 			if err != nil {
 				return nil, err
 			}
 			return in.idBelow("", s)
 		}},
 		"extensionresourceid": {least: 3, most: -1, do: func(in *input) (any, error) {
-			s, err := in.strs(0)
+			s, err := in.strs()
 			if err != nil {
 				return nil, err
 			}
 			return in.idBelow(strings.TrimSuffix(s[0], "/"), s[1:])
 		}},
 		"managementgroupresourceid": {least: 3, most: -1, do: func(in *input) (any, error) {
-			s, err := in.strs(0)
+			s, err := in.strs()
 			if err != nil {
 				return nil, err
 			}
@@ -77,7 +77,7 @@ func weave(base, kind string, names []string) (string, bool) {
 }
 
 func (in *input) resourceID() (any, error) {
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (e *expansion) resource(text string) *Resource {
 }
 
 func reference(in *input) (any, error) {
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if err != nil {
 		return nil, err
 	}
@@ -279,11 +279,11 @@ func (in *input) list(blurred bool) (any, error) {
 	if len(in.args) < 2 || len(in.args) > 3 {
 		return nil, in.bad("it takes 2 to 3 arguments, and there are %d", len(in.args))
 	}
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if len(in.args) == 3 {
 		in2 := *in
 		in2.args = in.args[:2]
-		s, err = in2.strs(0)
+		s, err = in2.strs()
 	}
 	if err != nil {
 		return nil, err

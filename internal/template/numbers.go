@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var errRange = errors.New("the result is out of range") //nolint:gochecknoglobals // never written
+var errRange = errors.New("the result is out of range")
 
 func numberFunctions() map[string]function {
 	calc := func(f func(a, b int64) (int64, error)) function {
@@ -237,7 +237,7 @@ func addDuration(t time.Time, s string) (time.Time, bool) {
 	if len(s) < 2 || s[0] != 'P' {
 		return t, false
 	}
-	clock, any, n, digits := false, false, 0, 0
+	clock, some, n, digits := false, false, 0, 0
 	for _, c := range []byte(s[1:]) {
 		if c >= '0' && c <= '9' {
 			if digits++; digits > 6 {
@@ -272,7 +272,7 @@ func addDuration(t time.Time, s string) (time.Time, bool) {
 		default:
 			return t, false
 		}
-		any, n, digits = true, 0, 0
+		some, n, digits = true, 0, 0
 	}
-	return t, any && digits == 0 && t.Year() >= 1 && t.Year() <= 9999
+	return t, some && digits == 0 && t.Year() >= 1 && t.Year() <= 9999
 }

@@ -186,7 +186,7 @@ func padLeft(in *input) (any, error) {
 }
 
 func replace(in *input) (any, error) {
-	s, err := in.strs(0)
+	s, err := in.strs()
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +303,7 @@ func find(last bool) func(in *input) (any, error) {
 			}
 			return at, nil
 		}
-		s, err := in.strs(0)
+		s, err := in.strs()
 		if err != nil {
 			return nil, err
 		}

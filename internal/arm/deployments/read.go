@@ -38,7 +38,7 @@ func (h *Handler) head(w http.ResponseWriter, r *arm.Request) error {
 	return nil
 }
 
-var stateFilter = regexp.MustCompile(`^\s*provisioningState\s+(eq|ne)\s+'([A-Za-z]+)'\s*$`) //nolint:gochecknoglobals // never written
+var stateFilter = regexp.MustCompile(`^\s*provisioningState\s+(eq|ne)\s+'([A-Za-z]+)'\s*$`)
 
 type page[T any] struct {
 	Value    []T    `json:"value"`

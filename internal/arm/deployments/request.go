@@ -110,7 +110,7 @@ func values(p *template.Object) (*template.Object, error) {
 	return out, nil
 }
 
-var nameForm = regexp.MustCompile(`^[-\w._()]{1,64}$`) //nolint:gochecknoglobals // never written
+var nameForm = regexp.MustCompile(`^[-\w._()]{1,64}$`)
 
 // checkName holds the name of a deployment against its rule.
 func checkName(name string) error {

@@ -62,12 +62,14 @@ func TestSDK(t *testing.T) {
 	parameters := map[string]any{"n": map[string]any{"value": "keep"}}
 	ctx := t.Context()
 	what, err := client.BeginWhatIf(ctx, "rg", "d", armresources.DeploymentWhatIf{Properties: &armresources.DeploymentWhatIfProperties{
-		Mode: new(armresources.DeploymentModeIncremental), Template: template, Parameters: parameters}}, nil)
+		Mode: new(armresources.DeploymentModeIncremental), Template: template, Parameters: parameters,
+	}}, nil)
 	if c := done(t, what, err).Properties.Changes; len(c) != 1 || *c[0].ChangeType != armresources.ChangeTypeCreate {
 		t.Errorf("changes %+v", c)
 	}
 	wanted := armresources.Deployment{Properties: &armresources.DeploymentProperties{
-		Mode: new(armresources.DeploymentModeIncremental), Template: template, Parameters: parameters}}
+		Mode: new(armresources.DeploymentModeIncremental), Template: template, Parameters: parameters,
+	}}
 	check, err := client.BeginValidate(ctx, "rg", "d", wanted, nil)
 	if v := done(t, check, err); v.Error != nil || len(v.Properties.ValidatedResources) != 1 {
 		t.Errorf("validated %+v", v)

@@ -197,7 +197,7 @@ func place(s string) string { return strings.ToLower(strings.ReplaceAll(s, " ", 
 func elements(_ string, before, wanted []any, open bool) []propertyChange {
 	var out []propertyChange
 	for i, w := range wanted {
-		at := decimal(uint64(i)) //nolint:gosec // an index
+		at := decimal(uint64(i))
 		if i >= len(before) {
 			out = append(out, propertyChange{Path: at, PropertyChangeType: "Create", After: w})
 			continue
@@ -218,7 +218,7 @@ func elements(_ string, before, wanted []any, open bool) []propertyChange {
 		}
 	}
 	for i := len(wanted); i < len(before); i++ {
-		out = append(out, propertyChange{Path: decimal(uint64(i)), PropertyChangeType: "Delete", Before: before[i]}) //nolint:gosec // an index
+		out = append(out, propertyChange{Path: decimal(uint64(i)), PropertyChangeType: "Delete", Before: before[i]})
 	}
 	return out
 }

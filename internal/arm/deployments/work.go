@@ -23,10 +23,9 @@ const atOnce = 4
 
 // job is one run of a deployment. After a restart it goes on: what is done already is on record.
 type job struct {
-	h   *Handler
-	d   resource.Deployment
-	op  resource.Operation
-	out *template.Object
+	h  *Handler
+	d  resource.Deployment
+	op resource.Operation
 }
 
 func (h *Handler) worker() arm.Worker {
