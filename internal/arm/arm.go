@@ -72,34 +72,47 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve takes a request through the checks that every route shares, in their order.
 func (f *Face) serve(w http.ResponseWriter, httpReq *http.Request) error {
-	f.standardHeaders(w, httpReq)
-	segments, err := splitPath(httpReq.URL.EscapedPath())
+	return f.serveAs(f.Auth, w, httpReq)
+}
+
+func (f *Face) serveAs(auth Authenticator, w http.ResponseWriter, httpReq *http.Request) error {
+	req, err := f.routed(w, httpReq)
 	if err != nil {
 		return err
 	}
+	req.auth = auth
+	if req.route.Public {
+		return handled(req.route, w, req)
+	}
+	err = f.admit(w, req)
+	if err == nil {
+		err = handled(req.route, w, req)
+	}
+	f.note(req, err)
+	return err
+}
+
+// routed finds the route of a request.
+func (f *Face) routed(w http.ResponseWriter, httpReq *http.Request) (*Request, error) {
+	f.standardHeaders(w, httpReq)
+	segments, err := splitPath(httpReq.URL.EscapedPath())
+	if err != nil {
+		return nil, err
+	}
 	query, err := url.ParseQuery(httpReq.URL.RawQuery)
 	if err != nil {
-		return fault.New(fault.Invalid, "InvalidRequestUri", "The request URI is invalid: the query is malformed.")
+		return nil, fault.New(fault.Invalid, "InvalidRequestUri", "The request URI is invalid: the query is malformed.")
 	}
 	leaf := f.routes.find(segments)
 	if leaf == nil {
-		return unknownPath(segments, query)
+		return nil, unknownPath(segments, query)
 	}
 	route, allowed := leaf.route(httpReq.Method)
 	if route == nil {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return methodNotAllowed(httpReq.Method)
+		return nil, methodNotAllowed(httpReq.Method)
 	}
-	req := &Request{HTTP: httpReq, Scope: route.scope(segments), face: f, route: route, segments: segments, query: query, w: w}
-	if route.Public {
-		return handled(route, w, req)
-	}
-	err = f.admit(w, req)
-	if err == nil {
-		err = handled(route, w, req)
-	}
-	f.note(req, err)
-	return err
+	return &Request{HTTP: httpReq, Scope: route.scope(segments), face: f, route: route, segments: segments, query: query, w: w}, nil
 }
 
 func handled(route *Route, w http.ResponseWriter, req *Request) error {
@@ -111,7 +124,7 @@ func handled(route *Route, w http.ResponseWriter, req *Request) error {
 
 // admit decides whether a request may go on to its handler, and fills in what it is about.
 func (f *Face) admit(w http.ResponseWriter, req *Request) error {
-	who, err := f.Auth.Authenticate(req.HTTP)
+	who, err := req.auth.Authenticate(req.HTTP)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
 			f.challenge(w, req, err)

@@ -181,6 +181,8 @@ type errorBody struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Target  string `json:"target,omitempty"`
+	// Details are the errors that this one is made of.
+	Details []Detail `json:"details,omitempty"`
 }
 
 type bareError struct {
@@ -225,7 +227,7 @@ func (f *Face) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("X-Ms-Failure-Cause", "gateway")
 		fallthrough
 	default:
-		body = map[string]errorBody{"error": {Code: errorCode(e), Message: e.Public, Target: e.Target}}
+		body = map[string]errorBody{"error": {Code: errorCode(e), Message: e.Public, Target: e.Target, Details: detailsOf(err)}}
 	}
 	if err := web.WriteJSON(w, status, contentType(form), body); err != nil {
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)

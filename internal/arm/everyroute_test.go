@@ -12,6 +12,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/deployments"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
@@ -51,6 +52,7 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	(&authorization.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&managementgroups.Handler{DB: r.DB, World: r.World}).Mount(r.Face)
 	(&insights.Handler{DB: r.DB}).Mount(r.Face)
+	(&deployments.Handler{DB: r.DB, World: r.World, Contents: contents, Now: r.Clock.Now, Log: r.Log()}).Mount(r.Face, runner)
 	(&locks.Handler{DB: r.DB, Contents: contents}).Mount(r.Face)
 	(&checkaccess.Handler{World: r.World, Auth: r.Authenticator(), LoginURL: armtest.LoginURL, Now: r.Clock.Now}).Mount(r.Face)
 	tenant := ident.MustParse[ident.TenantID](armtest.Tenant)
@@ -106,7 +108,7 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 		}
 		res := r.Do(route.Method, path, armtest.Nobody, body)
 		refused := res.Status == http.StatusForbidden
-		if strings.Contains(key, "/operations/") || strings.Contains(key, "/operationresults/") {
+		if strings.Contains(key, "locations/{}/operations/") || strings.Contains(key, "/operationresults/") {
 			refused = res.Status == http.StatusNotFound // the id of somebody else's operation is none
 		}
 		if why := answersNobody[key]; why != "" {

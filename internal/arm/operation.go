@@ -222,8 +222,11 @@ const groupType = "microsoft.resources/subscriptions/resourcegroups"
 // resourceType returns the type of what a lower-case resource key names.
 func resourceType(key string) string {
 	id, err := ident.ParseResourceID(key)
-	if err != nil {
-		return groupType
+	if err == nil {
+		return id.Type()
 	}
-	return id.Type()
+	if s := strings.Split(key, "/"); len(s) == 7 && s[1] == "subscriptions" && s[3] == "providers" {
+		return s[4] + "/" + s[5] // right below a subscription
+	}
+	return groupType
 }

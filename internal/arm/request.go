@@ -31,6 +31,7 @@ type Request struct {
 	Scope string
 
 	face     *Face
+	auth     Authenticator
 	route    *Route
 	segments []string
 	query    url.Values

@@ -23,7 +23,7 @@ var (
 
 	// Types, and functions from values to values.
 	pure = []string{
-		"directory", "proof", "session", "token", "conditional", "pim", "review", "rbac", "resource", "managedcluster", "audit",
+		"directory", "proof", "session", "token", "conditional", "pim", "review", "rbac", "resource", "managedcluster", "audit", "template",
 	}
 	keyed = []string{"keyring", "pki"} // the same, about private keys
 	rules = join(pure, keyed)
@@ -82,6 +82,7 @@ var roomRules = join(
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	face("arm/checkaccess", "arm"), face("arm/managementgroups", "arm"),
 	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/managedidentity", "arm"),
+	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/deployments", "arm"),
 	[]rule{
 		{"mirror", join(words, rules, []string{"world"}), []string{"database/sql"}, "a cluster's own RBAC objects, followed by watch: decisions read it from memory"},
 		{"cluster", join(words, rules, []string{"feed", "world", "store", "seal", "datadir"}), nil, "drivers make a cluster real; how they are asked is the faces' concern"},
@@ -179,6 +180,7 @@ func faces() []string {
 		"oauth/discovery", "oauth/clusterissuer", "metadata", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
 		"arm/locks", "arm/insights", "arm/managedidentity",
+		"arm/locks", "arm/insights", "arm/deployments",
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/checkaccess"
 	"github.com/keyreeve/keyreeve/internal/arm/containerservice"
+	"github.com/keyreeve/keyreeve/internal/arm/deployments"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
@@ -202,7 +203,9 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	identities := &managedidentity.Handler{DB: s.db, EndpointURL: e.Login + metadata.Path, Now: s.cfg.Now}
-	contents := []arm.Contents{aks, identities} // clusters go before the identities that they use
+	templates := &deployments.Handler{DB: s.db, World: s.world, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	contents := []arm.Contents{templates, aks, identities} // clusters go before the identities that they use
+	templates.Contents = contents
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: s.ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}
@@ -212,6 +215,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	roles.Mount(face)
 	(&locks.Handler{DB: s.db, Contents: contents}).Mount(face)
 	(&insights.Handler{DB: s.db}).Mount(face)
+	templates.Mount(face, runner)
 	(&managementgroups.Handler{DB: s.db, World: s.world}).Mount(face)
 	(&checkaccess.Handler{World: s.world, Auth: decisions, LoginURL: e.Login, Now: s.cfg.Now}).Mount(face)
 	groups.RegisterWorkers(runner)

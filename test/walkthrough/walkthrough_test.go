@@ -138,7 +138,7 @@ func runStep(t *testing.T, s *Session, step Step, b browser) (string, int, error
 func workDir(t *testing.T, root string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"bin", "Makefile", "scripts", "tools"} {
+	for _, name := range []string{"bin", "Makefile", "scripts", "tools", "docs"} {
 		if err := os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

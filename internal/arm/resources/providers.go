@@ -98,6 +98,8 @@ func providers() []provider {
 			{name: "resources", versions: groups},
 			{name: "providers", versions: groups},
 			{name: "tags", versions: groups},
+			{name: "deployments", versions: groups},
+			{name: "deployments/operations", versions: groups},
 		}},
 	}
 }

@@ -17,6 +17,7 @@ func armCases() []methodCase {
 	return []methodCase{
 		{"activities", "PutActivity Activities DeleteActivities", activities},
 		{"locks", "PutLock Lock Locks DeleteLock DeleteLocksBelow", locks},
+		{"deployments", "PutDeployment Deployment Deployments PutDeploymentInput DeploymentInput DeleteDeployment", deployments},
 	}
 }
 
