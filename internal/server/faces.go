@@ -65,7 +65,7 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
 	grants := grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
-		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now}},
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now, Networks: s.cfg.issuerNetworks()}},
 	}.Prepared()
 	grants.Mount(mux)
 	apps := consent.Directory{World: s.world, Catalog: catalog}
