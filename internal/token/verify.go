@@ -165,9 +165,6 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 		return nil, &Refusal{Reason: Malformed, cause: errors.New("not a compact JWS")}
 	}
 	header := jws.Signatures[0].Protected
-	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); !ok || !strings.EqualFold(typ, "JWT") {
-		return nil, &Refusal{Reason: Malformed, cause: errors.New("typ is not JWT")}
-	}
 	key, err := v.key(header.KeyID)
 	if err != nil {
 		return nil, &Refusal{Reason: BadKey, cause: err}
@@ -175,6 +172,9 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 	payload, err := jws.Verify(key)
 	if err != nil {
 		return nil, &Refusal{Reason: BadSig, cause: err}
+	}
+	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); !ok || !strings.EqualFold(typ, "JWT") {
+		return nil, &Refusal{Reason: Malformed, cause: errors.New("typ is not JWT")}
 	}
 	return payload, nil
 }
