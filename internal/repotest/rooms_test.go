@@ -107,10 +107,18 @@ var roomRules = join(
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
-		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
+		{
+			"kubelogin", []string{"client", "ident", "fault", "kubelogin/tokencache", "kubelogin/login", "kubelogin/kubeconfig"},
+			[]string{"database/sql", "k8s.io"},
+			"the exec plugin runs on people's machines and talks to any authority; what it links, every kubectl call waits for",
+		},
+		{"kubelogin/tokencache", nil, []string{"database/sql", "net/http", "k8s.io"}, "what is remembered is bytes under a name, whatever they mean"},
+		{"kubelogin/login", []string{"fault"}, []string{"database/sql", "github.com/spf13", "k8s.io"}, "getting a token knows neither flags nor files of ours"},
+		{"kubelogin/kubeconfig", nil, []string{"database/sql", "net/http", "k8s.io"}, "converting a file needs no cluster and no library of its client"},
 		{
 			"cli", join(words, []string{
 				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire",
+				"kubelogin",
 			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",

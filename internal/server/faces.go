@@ -187,6 +187,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	aks.LoginCA = s.tls.CertPEM()
 	if !s.cfg.embedded() {
 		aks.Driver = noClusters{}
 	}
