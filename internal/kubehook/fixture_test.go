@@ -103,8 +103,8 @@ func clusters() []managedcluster.Cluster {
 		{ID: clusterID("plain"), Tenant: tenantID("contoso"), Group: "rg", Name: "plain"},
 		{ID: clusterID("inherits"), Tenant: tenantID("contoso"), Group: "rg", Name: "inherits", AAD: &managedcluster.AAD{Managed: true, AdminGroups: contoso.AdminGroups}},
 		{ID: clusterID("legacy"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy", AAD: &managedcluster.AAD{Tenant: tenantID("contoso"), ServerAppID: legacyServer}},
-		{ID: clusterID("legacy, unset"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-unset", AAD: &managedcluster.AAD{Tenant: tenantID("contoso")}},
-		{ID: clusterID("legacy, wrong"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-wrong", AAD: &managedcluster.AAD{
+		{ID: clusterID("legacy-unset"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-unset", AAD: &managedcluster.AAD{Tenant: tenantID("contoso")}},
+		{ID: clusterID("legacy-wrong"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-wrong", AAD: &managedcluster.AAD{
 			Tenant: tenantID("contoso"), ServerAppID: directory.ResourceManager().String(),
 		}},
 		{ID: clusterID("theirs"), Tenant: tenantID("fabrikam"), Group: "rg", Name: "theirs", AAD: &managedcluster.AAD{
