@@ -74,11 +74,14 @@ func behind(err error) error {
 //	Unavailable                                    the world does not know; neither yes nor no
 //
 // Codes: InvalidAuthenticationToken, InvalidAuthenticationTokenAudience, ExpiredAuthenticationToken.
-func (c Checker) Check(raw string) (Caller, error) {
+func (c Checker) Check(raw string) (Caller, error) { return c.CheckFor(raw, c.Verifier.Audiences()) }
+
+// CheckFor is Check for a resource with other exact aud values than the verifier's own.
+func (c Checker) CheckFor(raw string, audiences []string) (Caller, error) {
 	if _, _, err := c.World.Status(); err != nil {
 		return Caller{}, fault.New(fault.Unavailable, "ServiceUnavailable", "The directory cannot be read at the moment.").Because(err)
 	}
-	claims, err := c.Verifier.Verify(raw)
+	claims, err := c.Verifier.VerifyFor(raw, audiences)
 	if err != nil {
 		return Caller{}, c.refused(err)
 	}

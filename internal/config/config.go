@@ -55,9 +55,12 @@ type Serve struct {
 	// AccessTokenLifetime is how long access tokens are good; default about an hour, as the real service varies it.
 	AccessTokenLifetime string `json:"accessTokenLifetime,omitempty"`
 
+	// Federation says whom Keyreeve asks for the keys of tokens that applications trust.
+	Federation Federation `json:"federation,omitzero"`
+
 	// What follows from the texts above.
 	staleness, shutdownDelay, accessTokenLife time.Duration
-	trusted                                   []netip.Prefix
+	trusted, issuerNetworks                   []netip.Prefix
 	clusterPorts                              [2]int
 }
 
@@ -103,6 +106,13 @@ type Proxy struct {
 	TrustedAddresses []string `json:"trustedAddresses,omitempty"`
 	// TerminatesTLS says that they end TLS: Login, ARM and Graph are then served in clear, and to them alone.
 	TerminatesTLS bool `json:"terminatesTLS,omitempty"`
+}
+
+// Federation says where the issuers of federated credentials may be.
+type Federation struct {
+	// PrivateNetworks are where issuers may be beside the public internet, such as 10.20.0.0/16. Whoever may register a
+	// federated credential makes Keyreeve ask there, over https: name no more than is needed. Default none.
+	PrivateNetworks []string `json:"privateNetworks,omitempty"`
 }
 
 // Clusters says how to run embedded clusters.
@@ -323,7 +333,17 @@ func hostname(origin string) string {
 }
 
 func (c *Serve) checkProxy(fail func(string, ...any)) {
-	for _, text := range c.Proxy.TrustedAddresses {
+	c.trusted = networks("proxy.trustedAddresses", c.Proxy.TrustedAddresses, "anyone could name any address as theirs", fail)
+	c.issuerNetworks = networks("federation.privateNetworks", c.Federation.PrivateNetworks, "name the networks that issuers are in", fail)
+	if c.Proxy.TerminatesTLS && len(c.Proxy.TrustedAddresses) == 0 {
+		fail("proxy.terminatesTLS needs proxy.trustedAddresses: passwords and tokens are served in clear to nobody else")
+	}
+}
+
+// networks reads addresses and ranges; everybody is one that must not be among them, for the reason given.
+func networks(name string, texts []string, everybody string, fail func(string, ...any)) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
 			var a netip.Addr
@@ -333,16 +353,14 @@ func (c *Serve) checkProxy(fail func(string, ...any)) {
 		}
 		switch {
 		case err != nil:
-			fail("proxy.trustedAddresses: %q is neither an address nor a range such as 10.0.0.0/8", text)
+			fail("%s: %q is neither an address nor a range such as 10.0.0.0/8", name, text)
 		case p.Bits() == 0:
-			fail("proxy.trustedAddresses: %q is everybody: anyone could name any address as theirs", text)
+			fail("%s: %q is everybody: %s", name, text, everybody)
 		default:
-			c.trusted = append(c.trusted, p.Masked())
+			out = append(out, p.Masked())
 		}
 	}
-	if c.Proxy.TerminatesTLS && len(c.Proxy.TrustedAddresses) == 0 {
-		fail("proxy.terminatesTLS needs proxy.trustedAddresses: passwords and tokens are served in clear to nobody else")
-	}
+	return out
 }
 
 func (c *Serve) checkClusters(fail func(string, ...any)) {
@@ -379,6 +397,9 @@ func (c *Serve) Trusts(a netip.Addr) bool {
 	}
 	return false
 }
+
+// IssuerNetworks is Federation.PrivateNetworks.
+func (c *Serve) IssuerNetworks() []netip.Prefix { return c.issuerNetworks }
 
 // ClusterPorts are the first and last port for API servers of embedded clusters.
 func (c *Serve) ClusterPorts() [2]int { return c.clusterPorts }

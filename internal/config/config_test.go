@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,8 @@ func TestRefused(t *testing.T) {
 		"clear for everybody": {"dataDir: data", "dataDir: data\nproxy: {terminatesTLS: true}", "needs proxy.trustedAddresses"},
 		"trusts everybody":    {"dataDir: data", "dataDir: data\nproxy: {trustedAddresses: [0.0.0.0/0]}", "is everybody"},
 		"trusts a name":       {"dataDir: data", "dataDir: data\nproxy: {trustedAddresses: [proxy]}", "neither an address nor a range"},
+		"issuers everywhere":  {"dataDir: data", "dataDir: data\nfederation: {privateNetworks: [\"::/0\"]}", "federation.privateNetworks: \"::/0\" is everybody"},
+		"issuers by name":     {"dataDir: data", "dataDir: data\nfederation: {privateNetworks: [corp.test]}", "neither an address nor a range"},
 		"health":              {"dataDir: data", "dataDir: data\nhealth: x", "health"},
 		"level":               {"dataDir: data", "dataDir: data\nlog: {level: loud}", "log.level"},
 		"format":              {"dataDir: data", "dataDir: data\nlog: {format: xml}", "log.format"},
@@ -114,6 +117,17 @@ func TestTrusts(t *testing.T) {
 		if got := c.Trusts(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
+	}
+}
+
+func TestIssuerNetworks(t *testing.T) {
+	c, err := config.Parse([]byte(good+"federation: {privateNetworks: [10.20.1.1/16, 192.168.7.7]}\n"), "/d")
+	want := []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("192.168.7.7/32")}
+	if err != nil || !slices.Equal(c.IssuerNetworks(), want) {
+		t.Error(c.IssuerNetworks(), err)
+	}
+	if c, err := config.Parse([]byte(good), "/d"); err != nil || c.IssuerNetworks() != nil {
+		t.Error(c.IssuerNetworks(), err)
 	}
 }
 

@@ -129,6 +129,11 @@ func (c *Catalog) App(id ident.ClientID) (FirstParty, bool) {
 	return a, ok
 }
 
+// WellKnown reports whether an application is one that every tenant has.
+func WellKnown(id ident.ClientID) bool {
+	return slices.ContainsFunc(firstParties(), func(a FirstParty) bool { return a.AppID == id })
+}
+
 // Apps returns every well-known application.
 func (c *Catalog) Apps() []FirstParty { return slices.Clone(c.apps) }
 

@@ -242,7 +242,9 @@ func (m noRules) View(ident.ClusterID) (*rbac.ClusterRBAC, mirror.Status) {
 
 type noTokens struct{}
 
-func (noTokens) Check(string) (caller.Caller, error) { return caller.Caller{}, errors.New("none") }
+func (noTokens) CheckFor(string, []string) (caller.Caller, error) {
+	return caller.Caller{}, errors.New("none")
+}
 
 // gate answers reviews from a world.
 func gate(w *world.World) http.Handler {

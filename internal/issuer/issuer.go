@@ -9,12 +9,14 @@ package issuer
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -56,12 +58,15 @@ const (
 	pause = 30 * time.Second
 )
 
-// Remote fetches over https; from loopback addresses, for what runs on the same machine, also over http.
+// Remote fetches over https from the public internet; where Networks has loopback addresses, from there also over http.
 type Remote struct {
-	// Client fetches; its redirects are not followed and its answers bounded here. nil means one of our own.
-	Client *http.Client
-	Now    func() time.Time
+	// Networks are the addresses that may be asked beside those of the public internet.
+	Networks []netip.Prefix
+	// TLS says whose certificates are good; nil means those that the system trusts.
+	TLS *tls.Config
+	Now func() time.Time
 
+	client  *http.Client
 	once    sync.Once
 	mu      sync.Mutex
 	issuers map[string]*entry
@@ -104,12 +109,11 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]jose.JSONWebKe
 }
 
 func (r *Remote) init() {
-	c := &http.Client{}
-	if r.Client != nil {
-		*c = *r.Client
+	r.issuers = map[string]*entry{}
+	r.client = &http.Client{
+		Transport:     r.transport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r.Client, r.issuers = c, map[string]*entry{}
 }
 
 func (r *Remote) entry(issuer string) *entry {
@@ -185,7 +189,7 @@ func (r *Remote) get(ctx context.Context, address string, v any) error {
 		return fmt.Errorf("issuer: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
-	res, err := r.Client.Do(req)
+	res, err := r.client.Do(req)
 	if err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}

@@ -32,27 +32,16 @@ var key = func() string {
 
 // TestOnlyGoodAddresses: nothing is asked for over plain http elsewhere, and nothing odd at all.
 func TestOnlyGoodAddresses(t *testing.T) {
-	var asked atomic.Int32
-	r := &issuer.Remote{Now: time.Now, Client: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-		asked.Add(1)
-		return nil, http.ErrServerClosed
-	})}}
+	r := &issuer.Remote{Now: time.Now, Networks: issuer.Loopback()}
 	for _, address := range []string{
 		"", "x", "http://issuer.test", "http://localhost.evil.test", "http://127.0.0.1.evil.test", "file:///etc/passwd", "https://", "https://u:p@issuer.test",
 		"https://issuer.test?x=y", "https://issuer.test#x", "gopher://issuer.test", "//issuer.test", "http://[::2]/",
 	} {
-		if _, ok, err := r.Keys(t.Context(), address, ""); ok || err == nil {
-			t.Errorf("%q was asked", address)
+		if _, ok, err := r.Keys(t.Context(), address, ""); ok || err == nil || !strings.Contains(err.Error(), "this is no issuer") {
+			t.Errorf("%q: %v", address, err)
 		}
 	}
-	if asked.Load() != 0 {
-		t.Errorf("%d requests", asked.Load())
-	}
 }
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestBadAnswers: an issuer that answers badly is refused, and left alone for a while.
 func TestBadAnswers(t *testing.T) {
@@ -85,7 +74,7 @@ func TestBadAnswers(t *testing.T) {
 				_, _ = fmt.Fprint(w, text)
 			}))
 			defer server.Close()
-			r := &issuer.Remote{Now: time.Now}
+			r := &issuer.Remote{Now: time.Now, Networks: issuer.Loopback()}
 			for range 3 {
 				if keys, ok, err := r.Keys(t.Context(), server.URL, "k"); ok || err == nil {
 					t.Fatal(keys)
@@ -110,7 +99,7 @@ func TestUnreadableKeysHideNoOthers(t *testing.T) {
 	}))
 	defer server.Close()
 	now := time.Now()
-	r := &issuer.Remote{Now: func() time.Time { return now }}
+	r := &issuer.Remote{Networks: issuer.Loopback(), Now: func() time.Time { return now }}
 	keys, ok, err := r.Keys(t.Context(), server.URL, "k")
 	if err != nil || !ok || len(keys) != 1 {
 		t.Fatal(keys, ok, err)

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -141,6 +142,18 @@ func (p Public) VerifyKey() (crypto.PublicKey, error) {
 	var jwk jose.JSONWebKey
 	if err := json.Unmarshal(p.JWK, &jwk); err != nil {
 		return nil, fmt.Errorf("keyring: key %s: %w", p.KID, err)
+	}
+	// What a key says of its purpose binds us too (RFC 7517 4.2 to 4.4).
+	var purpose struct {
+		Use, Alg string
+		Ops      []string `json:"key_ops"`
+	}
+	if err := json.Unmarshal(p.JWK, &purpose); err != nil {
+		return nil, fmt.Errorf("keyring: key %s: %w", p.KID, err)
+	}
+	if purpose.Use != "" && purpose.Use != "sig" || purpose.Alg != "" && purpose.Alg != string(Algorithm) ||
+		purpose.Ops != nil && !slices.Contains(purpose.Ops, "verify") {
+		return nil, fmt.Errorf("keyring: key %s is not for checking %s signatures", p.KID, Algorithm)
 	}
 	public, ok := jwk.Key.(*rsa.PublicKey)
 	if !ok || jwk.KeyID != p.KID || p.Algorithm != string(Algorithm) {

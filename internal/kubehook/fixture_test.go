@@ -90,6 +90,9 @@ func groupNames() []string {
 	return []string{"admins", "inner", "middle", "outer", "devs", "strangers"}
 }
 
+// legacyServer is the server application of a cluster with the legacy integration.
+const legacyServer = "5f9c1a52-6d0e-4b7a-9a53-0c1f2e7d4b11"
+
 func clusters() []managedcluster.Cluster {
 	contoso := &managedcluster.AAD{
 		Managed: true, Tenant: tenantID("contoso"), AdminGroups: []ident.ObjectID{oid("admins"), oid("outer"), oid("no such group")},
@@ -99,7 +102,11 @@ func clusters() []managedcluster.Cluster {
 		{ID: clusterID("locked"), Tenant: tenantID("contoso"), Group: "rg", Name: "locked", AAD: contoso, LocalAccountsDisabled: true},
 		{ID: clusterID("plain"), Tenant: tenantID("contoso"), Group: "rg", Name: "plain"},
 		{ID: clusterID("inherits"), Tenant: tenantID("contoso"), Group: "rg", Name: "inherits", AAD: &managedcluster.AAD{Managed: true, AdminGroups: contoso.AdminGroups}},
-		{ID: clusterID("legacy"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy", AAD: &managedcluster.AAD{Tenant: tenantID("contoso")}},
+		{ID: clusterID("legacy"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy", AAD: &managedcluster.AAD{Tenant: tenantID("contoso"), ServerAppID: legacyServer}},
+		{ID: clusterID("legacy-unset"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-unset", AAD: &managedcluster.AAD{Tenant: tenantID("contoso")}},
+		{ID: clusterID("legacy-wrong"), Tenant: tenantID("contoso"), Group: "rg", Name: "legacy-wrong", AAD: &managedcluster.AAD{
+			Tenant: tenantID("contoso"), ServerAppID: directory.ResourceManager().String(),
+		}},
 		{ID: clusterID("theirs"), Tenant: tenantID("fabrikam"), Group: "rg", Name: "theirs", AAD: &managedcluster.AAD{
 			Managed: true, Tenant: tenantID("fabrikam"), AdminGroups: []ident.ObjectID{oid("admins"), oid("strangers")},
 		}},
@@ -235,7 +242,7 @@ func (m *mirrored) View(ident.ClusterID) (*rbac.ClusterRBAC, mirror.Status) {
 // tokens are the good tokens by their text.
 type tokens map[string]caller.Caller
 
-func (t tokens) Check(raw string) (caller.Caller, error) {
+func (t tokens) CheckFor(raw string, _ []string) (caller.Caller, error) {
 	raw = strings.TrimPrefix(raw, "raw.")
 	if raw == "broken" {
 		return caller.Caller{}, errors.New("a secret cause")

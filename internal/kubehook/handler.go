@@ -19,9 +19,9 @@ import (
 )
 
 // Tokens says who a raw token stands for. Errors are faults: Unauthenticated when it is not good, anything else when that
-// is not known. A caller.Checker whose verifier takes the AKS server application as audience is one.
+// is not known. A caller.Checker is one.
 type Tokens interface {
-	Check(raw string) (caller.Caller, error)
+	CheckFor(raw string, audiences []string) (caller.Caller, error)
 }
 
 // Mirror shows a cluster's own roles and bindings, and nil when they are not known. A mirror.Set is one.

@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/web"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
@@ -64,21 +65,25 @@ func (h *Handler) tokenReview(w http.ResponseWriter, r *http.Request) error {
 // known.
 func (h *Handler) authenticate(snap *snapshot, raw string) (authnv1.UserInfo, string, error) {
 	none := authnv1.UserInfo{}
-	if snap.cluster.AAD == nil || !snap.cluster.AAD.Managed {
+	if snap.cluster.AAD == nil {
 		return none, "the cluster has no Microsoft Entra integration", nil
+	}
+	server, ok := serverApp(snap.cluster.AAD)
+	if !ok {
+		return none, "the cluster's server application is none that takes tokens for it", nil
 	}
 	if raw == "" {
 		return none, "there is no token", nil
 	}
-	c, err := h.Tokens.Check(raw)
+	c, err := h.Tokens.CheckFor(raw, []string{server, "spn:" + server})
 	if fault.Is(err, fault.Unauthenticated) {
 		return none, "the token is not accepted", nil
 	}
 	if err != nil {
 		return none, "", unknown().Because(err)
 	}
-	// The verifier checks the audience too; this holds even if it was made for more than one.
-	if !forKubernetes(c.Audience) {
+	// Whoever checks the token checks the audience too; this holds even if it did not.
+	if !isFor(c.Audience, server) {
 		return none, "the token is for another audience", nil
 	}
 	tenant := snap.tenant()
@@ -98,10 +103,21 @@ func (h *Handler) authenticate(snap *snapshot, raw string) (authnv1.UserInfo, st
 	return userInfo(&p, c, h.World.GroupsOf(p.ID)), "", nil
 }
 
-// forKubernetes reports whether an audience is a spelling of the AKS server application.
-func forKubernetes(aud string) bool {
+// serverApp is the application whose tokens a cluster takes: the one of AKS, or with the legacy integration one that the
+// tenant registered. A well-known application is never that: what was issued for Resource Manager or Graph opens no cluster,
+// whatever was written into the cluster's profile.
+func serverApp(a *managedcluster.AAD) (string, bool) {
+	if a.Managed {
+		return directory.AKSServer().String(), true
+	}
+	id, err := ident.Parse[ident.ClientID](a.ServerAppID)
+	return id.String(), err == nil && !directory.WellKnown(id)
+}
+
+// isFor reports whether an audience is a spelling of an application.
+func isFor(aud, app string) bool {
 	aud = strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(aud, "spn:"), "api://"), "/")
-	return strings.EqualFold(aud, directory.AKSServer().String())
+	return strings.EqualFold(aud, app)
 }
 
 // userInfo is a principal as Kubernetes sees it: a user by principal name, a service principal by object id, its groups

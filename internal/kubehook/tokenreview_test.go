@@ -92,6 +92,7 @@ func TestTokenReviewRefuses(t *testing.T) {
 	at := func(d time.Duration) func(*caller.Caller) {
 		return func(c *caller.Caller) { c.IssuedAt = clock().Add(d) }
 	}
+	aud := func(text string) func(*caller.Caller) { return func(c *caller.Caller) { c.Audience = text } }
 	for _, c := range []struct {
 		name    string
 		token   caller.Caller
@@ -104,7 +105,13 @@ func TestTokenReviewRefuses(t *testing.T) {
 		{name: "not a token of ours", raw: "garbage", want: "not accepted"},
 		{name: "empty", raw: "none", want: "there is no token"},
 		{name: "cluster without Entra", token: bearer("alice", "alice"), cluster: "plain", want: "no Microsoft Entra integration"},
-		{name: "cluster with the legacy integration", token: bearer("alice", "alice"), cluster: "legacy", want: "no Microsoft Entra integration"},
+		{name: "legacy cluster, its application", token: bearer("alice", "alice", aud(legacyServer)), cluster: "legacy"},
+		{name: "legacy cluster, its application as older clients spell it", token: bearer("alice", "alice", aud("spn:"+legacyServer)), cluster: "legacy"},
+		{name: "legacy cluster, the AKS application", token: bearer("alice", "alice"), cluster: "legacy", want: "another audience"},
+		{name: "legacy cluster's application elsewhere", token: bearer("alice", "alice", aud(legacyServer)), want: "another audience"},
+		{name: "legacy cluster without an application", token: bearer("alice", "alice", aud("")), cluster: "legacy-unset", want: "none that takes tokens"},
+		{name: "legacy cluster that names Resource Manager", token: bearer("alice", "alice", aud(directory.ResourceManager().String())), cluster: "legacy-wrong", want: "none that takes tokens"},
+		{name: "legacy cluster, another tenant", token: bearer("eve", "eve", aud(legacyServer)), cluster: "legacy", want: "another tenant"},
 		{name: "cluster takes the subscription's tenant", token: bearer("alice", "alice"), cluster: "inherits"},
 		{name: "another tenant", token: bearer("eve", "eve"), want: "another tenant"},
 		{name: "another tenant's cluster", token: bearer("alice", "alice"), cluster: "theirs", want: "another tenant"},

@@ -143,7 +143,7 @@ func Start(t testing.TB) *Service {
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
 	grants := grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
-		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now},
+		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now, Networks: issuer.Loopback()},
 	}.Prepared()
 	grants.Mount(mux)
 	apps := consent.Directory{World: s.World, Catalog: s.Catalog}

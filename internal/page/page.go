@@ -90,7 +90,7 @@ type View struct {
 	// Script says that the form may send itself.
 	Script bool
 
-	// Next says what to do about a problem, Again where to start again.
+	// Next says what to do about a problem, Number and Time what and when it was, Again where to start again.
 	Next, Number, Time string
 	Again, AgainText   string
 
@@ -167,5 +167,5 @@ func Fence(w http.ResponseWriter) {
 	}
 }
 
-// now is the time as problems show it.
+// stamp is the time as problems show it.
 func (p *Printer) stamp() string { return p.now().UTC().Format("2006-01-02 15:04:05 UTC") }

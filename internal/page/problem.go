@@ -71,7 +71,7 @@ func (p *Printer) Meaning(w http.ResponseWriter, r *http.Request, code string) e
 		v.Error = "The address names no error."
 		return p.Print(w, r, http.StatusNotFound, "problem", v)
 	}
-	v.Number, v.Time = "AADSTS"+strconv.Itoa(number), p.stamp()
+	v.Number = "AADSTS" + strconv.Itoa(number) // when it happened, and its correlation id, stood where it happened
 	what, next := explain(number)
 	v.Next = what + " " + next
 	return p.Print(w, r, http.StatusOK, "problem", v)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	conf "github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/datadir"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 )
 
 // Config says how to run a server. Zero fields take the defaults named at each.
@@ -120,6 +122,15 @@ func (c Config) resolveServe() (resolved, error) {
 	}
 	slices.Sort(r.hosts)
 	return r, nil
+}
+
+// issuerNetworks are where issuers of federated credentials may be beside the public internet: on a workstation, on the
+// workstation itself.
+func (r resolved) issuerNetworks() []netip.Prefix {
+	if r.Serve == nil {
+		return issuer.Loopback()
+	}
+	return r.Serve.IssuerNetworks()
 }
 
 // embedded says whether this process may run clusters.

@@ -113,7 +113,10 @@ func NewVerifier(c Config) (*Verifier, error) {
 func (v *Verifier) Audiences() []string { return slices.Clone(v.cfg.Audiences) }
 
 // Verify returns the claims of a good token; every error is a *Refusal.
-func (v *Verifier) Verify(raw string) (Access, error) {
+func (v *Verifier) Verify(raw string) (Access, error) { return v.VerifyFor(raw, v.cfg.Audiences) }
+
+// VerifyFor is Verify with other exact aud values than the verifier's own. Without any, no token is good.
+func (v *Verifier) VerifyFor(raw string, audiences []string) (Access, error) {
 	payload, err := v.checkSignature(raw)
 	if err != nil {
 		return Access{}, err
@@ -132,7 +135,7 @@ func (v *Verifier) Verify(raw string) (Access, error) {
 	if want := IssuerV1(v.cfg.Issuer, c.Tenant); c.Issuer != want {
 		return refuse(WrongIssuer, "iss is %q, want %q", c.Issuer, want)
 	}
-	if !slices.Contains(v.cfg.Audiences, c.Audience) {
+	if !slices.Contains(audiences, c.Audience) {
 		return refuse(WrongAudience, "aud is %q", c.Audience)
 	}
 	now := v.cfg.Now()
@@ -162,9 +165,6 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 		return nil, &Refusal{Reason: Malformed, cause: errors.New("not a compact JWS")}
 	}
 	header := jws.Signatures[0].Protected
-	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); !ok || !strings.EqualFold(typ, "JWT") {
-		return nil, &Refusal{Reason: Malformed, cause: errors.New("typ is not JWT")}
-	}
 	key, err := v.key(header.KeyID)
 	if err != nil {
 		return nil, &Refusal{Reason: BadKey, cause: err}
@@ -172,6 +172,9 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 	payload, err := jws.Verify(key)
 	if err != nil {
 		return nil, &Refusal{Reason: BadSig, cause: err}
+	}
+	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); !ok || !strings.EqualFold(typ, "JWT") {
+		return nil, &Refusal{Reason: Malformed, cause: errors.New("typ is not JWT")}
 	}
 	return payload, nil
 }

@@ -44,6 +44,10 @@ func Start(t testing.TB) *Tab {
 	})
 	b := &Tab{t: t, ctx: tab}
 	b.Do() // starts it
+	// Pages show where the keyboard is only in a window that has the focus.
+	if _, err := chromedp.Call(b.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 

@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/keyreeve/keyreeve/test/browser"
 	"github.com/keyreeve/keyreeve/test/harness"
@@ -16,11 +14,11 @@ import (
 // a browser, and hears of the answer on loopback.
 func TestBrowserSignIn(t *testing.T) {
 	k := harness.Up(t)
-	opened, path := opener(t)
+	desktop := browser.NewOpener(t)
 	tab := browser.Start(t)
 	pages := func(done chan<- struct{}, click bool) {
 		defer close(done)
-		tab.Open(awaitURL(t, opened))
+		tab.Open(desktop.Await(t))
 		if click {
 			tab.Heading("Choose an account")
 			tab.Click(`button.account:not(.other)`)
@@ -31,7 +29,7 @@ func TestBrowserSignIn(t *testing.T) {
 	}
 	for i, az := range []string{"clients/az", "clients/az-2.45"} {
 		t.Run(az, func(t *testing.T) {
-			env := append(k.Env(t.TempDir()), "BROWSER="+filepath.Join(path, "xdg-open")+" %s")
+			env := append(k.Env(t.TempDir()), "BROWSER="+filepath.Join(desktop.Dir, "xdg-open")+" %s")
 			done := make(chan struct{})
 			go pages(done, i > 0)
 			harness.Must(t, env, az, "login", "-o", "none")
@@ -46,7 +44,7 @@ func TestBrowserSignIn(t *testing.T) {
 	}
 	t.Run("kubelogin", func(t *testing.T) {
 		env := k.Env(t.TempDir())
-		env = append(env, "PATH="+path+":"+lookup(env, "PATH"))
+		env = append(env, "PATH="+desktop.Dir+":"+lookup(env, "PATH"))
 		done := make(chan struct{})
 		go pages(done, true)
 		out := harness.Must(t, env, "clients/kubelogin", "get-token", "-l", "interactive", "--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630",
@@ -60,31 +58,4 @@ func TestBrowserSignIn(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	})
-}
-
-// opener is a folder with an xdg-open that writes down the address it was given, and the file it writes to.
-func opener(t *testing.T) (file, dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	file = filepath.Join(dir, "url")
-	script := "#!/bin/sh\nprintf '%s' \"$1\" >'" + file + ".new' && mv '" + file + ".new' '" + file + "'\n"
-	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return file, dir
-}
-
-func awaitURL(t *testing.T, file string) string {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for range 1200 {
-		if b, err := os.ReadFile(file); err == nil {
-			_ = os.Remove(file)
-			return string(b)
-		}
-		<-tick.C
-	}
-	t.Error("no browser was opened")
-	return "about:blank"
 }

@@ -41,7 +41,7 @@ type gate struct {
 func derived[T ~[16]byte](name string) T { return ident.Derive[T]("gate", name) }
 
 // Check knows one token.
-func (g *gate) Check(raw string) (who.Caller, error) {
+func (g *gate) CheckFor(raw string, _ []string) (who.Caller, error) {
 	if raw != daveToken {
 		return who.Caller{}, fault.New(fault.Unauthenticated, "", "no good")
 	}

@@ -98,6 +98,51 @@ func TestCodeFlow(t *testing.T) {
 	}
 }
 
+// TestV1 takes version 1 from end to end: resource in place of scope, the answer in texts, issuer and claims of version 1.
+func TestV1(t *testing.T) {
+	const resource = "https://management.core.windows.net/"
+	for _, segment := range []string{"common", "contoso.test"} {
+		t.Run(segment, func(t *testing.T) {
+			s := logintest.Start(t)
+			start := func(pairs ...string) string {
+				return strings.Replace(request(segment, append([]string{"scope", "", "resource", resource}, pairs...)...), "/v2.0/", "/", 1)
+			}
+			p := s.Person()
+			p.At(p.Send("GET", start()), 200, "Sign in")
+			q := p.Location(p.SignIn(s.Alice.UserPrincipalName), here)
+			if q.Get("iss") != s.BaseURL+"/"+s.Tenant.ID.String()+"/" || q.Get("state") != "st&te" {
+				t.Fatal(q)
+			}
+			post := func(pairs ...string) logintest.Answer {
+				return s.Post("/"+segment+"/oauth2/token", append([]string{
+					"grant_type", "authorization_code", "client_id", directory.AzureCLI().String(), "code", q.Get("code"), "redirect_uri", here,
+					"code_verifier", verifier,
+				}, pairs...)...)
+			}
+			wantError(t, redeem(s, segment, q.Get("code")), "invalid_grant", 70000)
+			wantError(t, post("resource", "https://graph.microsoft.com"), "invalid_scope", 70011)
+			a := post()
+			if a.Status != 200 || a.Str(t, "resource") != resource || a.Str(t, "expires_in") == "" || a.Str(t, "not_before") == "" {
+				t.Fatal(a.Text)
+			}
+			access := logintest.Claims(t, a.Str(t, "access_token"))
+			id := logintest.Claims(t, a.Str(t, "id_token"))
+			if access["aud"] != resource || id["ver"] != "1.0" || id["iss"] != q.Get("iss") || id["nonce"] != "n0nce" || id["upn"] != s.Alice.UserPrincipalName {
+				t.Errorf("access %v, id %v", access, id)
+			}
+			if _, err := s.Checker(directory.ResourceManager()).Check(a.Str(t, "access_token")); err != nil {
+				t.Error(err)
+			}
+			// Its refresh token is good for another resource, as of version 2.
+			again := s.Post("/"+segment+"/oauth2/token", "grant_type", "refresh_token", "client_id", directory.AzureCLI().String(),
+				"resource", directory.AKSServer().String(), "refresh_token", a.Str(t, "refresh_token"))
+			if who, err := s.Checker(directory.AKSServer()).Check(again.Str(t, "access_token")); err != nil || who.Object != s.Alice.ID {
+				t.Error(who, err)
+			}
+		})
+	}
+}
+
 // TestCodeIsUsedOnce: a code that comes again is refused and ends what it gave (RFC 6749 4.1.2, RFC 9700 4.5.3).
 func TestCodeIsUsedOnce(t *testing.T) {
 	s := logintest.Start(t)

@@ -5,10 +5,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 	"github.com/chromedp/chromedp"
 
@@ -64,6 +69,48 @@ func TestMSALInteractive(t *testing.T) {
 	}
 	if again.AccessToken == res.AccessToken {
 		t.Error("the same token")
+	}
+}
+
+// TestAzidentityInteractive signs in with the Azure SDK for Go, as programs on a desktop do.
+func TestAzidentityInteractive(t *testing.T) {
+	s := logintest.Start(t)
+	s.Clock.Run()
+	tab := browser.Start(t)
+	desktop := browser.NewOpener(t)
+	t.Setenv("PATH", desktop.Dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	c, err := azidentity.NewInteractiveBrowserCredential(&azidentity.InteractiveBrowserCredentialOptions{
+		ClientOptions: azcore.ClientOptions{
+			Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: s.BaseURL + "/"}, Transport: s.Client, Retry: policy.RetryOptions{MaxRetries: -1},
+		},
+		DisableInstanceDiscovery: true, TenantID: s.Tenant.ID.String(), ClientID: directory.AzureCLI().String(), LoginHint: s.Alice.UserPrincipalName,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		tab.Open(desktop.Await(t))
+		tab.Heading("Sign in")
+		tab.Type("#password", logintest.Password+"\r") // the name is there already
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	arm := policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}}
+	got, err := c.GetToken(ctx, arm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := s.Checker(directory.ResourceManager()).Check(got.Token)
+	if err != nil || who.Object != s.Alice.ID || who.Session.IsZero() {
+		t.Fatalf("%+v, %v", who, err)
+	}
+	// A token for something else comes without a browser: from the refresh token.
+	got, err = c.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{directory.AKSServer().String() + "/.default"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Checker(directory.AKSServer()).Check(got.Token); err != nil || again.Session != who.Session {
+		t.Fatalf("%+v, %v", again, err)
 	}
 }
 

@@ -7,9 +7,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,6 +194,45 @@ func TestAzidentityClientAssertion(t *testing.T) {
 	if o.asked != 1 {
 		t.Errorf("the issuer was asked %d times", o.asked)
 	}
+}
+
+// TestAzidentityWorkloadIdentity is a pod's sign-in: its service account token comes by a file, and is exchanged.
+func TestAzidentityWorkloadIdentity(t *testing.T) {
+	s := logintest.Start(t)
+	s.Clock.Run()
+	o := newOutsider(t)
+	identity := managedIdentity(s)
+	trust(s, identity.AppID, identity.ID, o.URL)
+	file := filepath.Join(t.TempDir(), "azure-identity-token")
+	write := func(subject string) {
+		text := o.sign(t, map[string]any{
+			"iss": o.URL, "sub": subject, "aud": []string{"api://AzureADTokenExchange"}, "iat": s.Clock.Now().Unix(), "exp": s.Clock.Now().Add(time.Hour).Unix(),
+		})
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What the webhook puts into a pod.
+	t.Setenv("AZURE_CLIENT_ID", identity.AppID.String())
+	t.Setenv("AZURE_TENANT_ID", s.Tenant.ID.String())
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
+	credential := func() (azcore.TokenCredential, error) {
+		return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
+			ClientOptions: options(s), DisableInstanceDiscovery: true,
+		})
+	}
+	write("system:serviceaccount:shop:other")
+	c, err := credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
+	if refused, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); !ok || !strings.Contains(refused.Error(), "AADSTS700213") {
+		t.Fatalf("another service account: %v", err)
+	}
+	write(workload)
+	c, err = credential()
+	armToken(t, s, c, err, identity.ID)
 }
 
 func TestAzidentityUsernamePassword(t *testing.T) {
