@@ -84,6 +84,8 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 		return ClusterDecision{Verdict: Deny, Why: whyMalformed}
 	}
 	azure = azure && rules.AzureRoles
+	facts.Index().expect(&q.marks)
+	facts.Expect(ask.Principal)
 	q.clusterAdmin = protected(&ask.Request, rules.Protected)
 	out := ClusterDecision{Verdict: Deny}
 	if azure {

@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type Request struct {
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
 type Facts interface {
+	// Expect may have the memory fetched that Principal will look at; asked again a little later, it gets further.
+	Expect(principal ident.ObjectID)
 	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
 	Principal(ident.ObjectID) (*Grants, []GroupRef)
 	// Group returns a group and what is assigned to it; nil for one that is not there.
@@ -49,6 +52,8 @@ type walk struct {
 	sieve         sieve
 	begun         bool
 	direct, above []GroupRef
+	sifted        []GroupRef // the direct ones that come now, and which of them are to be looked at
+	todo          uint64
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
@@ -63,11 +68,17 @@ func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 		switch {
 		case len(w.above) > 0:
 			r, w.above = w.above[0], w.above[1:]
-		case len(w.direct) > 0:
-			r, w.direct = w.direct[0], w.direct[1:]
+		case w.todo != 0:
+			r = w.sifted[bits.TrailingZeros64(w.todo)]
+			w.todo &= w.todo - 1
 			if x := w.sieve.index; x == nil || x.nested.has(r) {
 				w.above = w.facts.Above(r)
 			}
+		case len(w.direct) > 0:
+			n := min(len(w.direct), sifts)
+			w.sifted, w.direct = w.direct[:n], w.direct[n:]
+			w.todo = w.sieve.sift(w.sifted)
+			continue
 		default:
 			return nil, nil, false
 		}
@@ -130,6 +141,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q.raise(req.Above)
 	q.delegation = req.Delegation
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
+	facts.Index().expect(&q.marks)
+	facts.Expect(req.Principal)
 	if d := denied(&q, req.Principal, facts); d != nil {
 		out := Decision{Verdict: Deny, Denial: d}
 		if all {

@@ -10,6 +10,8 @@ import (
 // facts are the world as decisions see it. The lock is held.
 type facts World
 
+func (f *facts) Expect(principal ident.ObjectID) { f.nodes.expectNode(&principal) }
+
 func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	if r, ok := f.nodes.search(&id); ok {
 		n := f.nodes.at(r)
@@ -68,6 +70,7 @@ func (w *World) Explain(req rbac.Request) rbac.Decision {
 func (w *World) DecideCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) rbac.ClusterDecision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	w.nodes.expect(&ask.Principal)
 	return rbac.DecideCluster(ask, rules, (*facts)(w))
 }
 
