@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -48,20 +49,30 @@ type GroupRef uint32
 // walk goes along a principal and the groups that it is in and that its sieve lets through; some may come twice.
 type walk struct {
 	facts         Facts
-	principal     ident.ObjectID
 	sieve         sieve
 	begun         bool
+	own           *Grants // of the principal itself
 	direct, above []GroupRef
 	sifted        []GroupRef // the direct ones that come now, and which of them are to be looked at
 	todo          uint64
+}
+
+// begin starts a walk, and has the memory fetched that comes first on it. Its sieve is to be set before next.
+func begin(facts Facts, principal ident.ObjectID) walk {
+	w := walk{facts: facts}
+	w.own, w.direct = facts.Principal(principal)
+	if n := len(w.direct); n > 0 {
+		Fetch(unsafe.Pointer(&w.direct[0]))
+		Fetch(unsafe.Pointer(&w.direct[n-1]))
+	}
+	return w
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
 func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 	if !w.begun {
 		w.begun = true
-		grants, w.direct = w.facts.Principal(w.principal)
-		return nil, grants, true
+		return nil, w.own, true
 	}
 	for {
 		var r GroupRef
@@ -187,7 +198,8 @@ func (q *query) under(key string) bool { return covers(key, q.scope) || slices.C
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := walk{facts: facts, principal: principal, sieve: sieveOf(facts.Index(), &q.marks)}
+	w := begin(facts, principal)
+	w.sieve = sieveOf(facts.Index(), &q.marks)
 	for {
 		_, grants, ok := w.next()
 		if !ok {

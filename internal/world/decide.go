@@ -44,10 +44,8 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 
 // raise puts the management groups above its scope into a request. The lock is held.
 func (w *World) raise(req *rbac.Request) {
-	req.Above = nil
-	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
-		req.Above = w.keysAbove(n, req.Scope)
-	}
+	w.nodes.expect(&req.Principal)
+	req.Above = w.keysAbove(&req.Principal, req.Scope)
 }
 
 // Decide decides whether a principal may do an action.
