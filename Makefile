@@ -40,6 +40,7 @@ test:
 	phase test/bench go -C bench test $(TESTFLAGS) ./...; \
 	phase test/tools go -C tools test $(TESTFLAGS) ./...; \
 	phase test/helm go -C tools/helm test $(TESTFLAGS) ./...; \
+	phase reviews $(MAKE) reviews; \
 	phase fuzz $(MAKE) fuzz FUZZTIME=1s; \
 	if [ $${#failed[@]} -gt 0 ]; then echo "make test: FAILED: $${failed[*]}" >&2; exit 1; fi; \
 	echo "make test: everything passed"

@@ -56,8 +56,15 @@ func (r *Request) activity(status audit.ActivityStatus) audit.Activity {
 	if r.started != nil {
 		a.Operation = r.started.ID.String()
 	}
+	if status == audit.ActivitySucceeded {
+		a.Body = r.shown
+	}
 	return a
 }
+
+// Show keeps what the request writes or removes, in JSON, for its entry in the activity log: readers of the log learn from it
+// who was given what. A handler calls it before Audit.
+func (r *Request) Show(body []byte) { r.shown = string(body) }
 
 // noteDone writes down, once, that the request does what it asks for.
 func (r *Request) noteDone(tx *store.Tx) error {
@@ -112,6 +119,7 @@ func (f *Face) note(r *Request, err error) {
 			return
 		}
 		a.Status, a.Code, a.Message, a.HTTPStatus = audit.ActivityFailed, errorCode(e), strings.ToValidUTF8(e.Public, ""), httpStatus(e)
+		a.Body = ""
 	}
 	f.refusals.add(a)
 }

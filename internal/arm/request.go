@@ -38,6 +38,8 @@ type Request struct {
 	// started is the long operation that the request began, and noted says that its activity is on record.
 	started *resource.Operation
 	noted   bool
+	// shown is what the activity log keeps of the request's subject.
+	shown string
 	// admitted says that the caller is known, and is of the subscription's tenant.
 	admitted bool
 }

@@ -46,4 +46,6 @@ type Activity struct {
 	// Correlation ties together what belongs to one request; Operation is the long operation that it started.
 	Correlation string `json:"correlation"`
 	Operation   string `json:"operation,omitempty"`
+	// Body is, of what was done to a role assignment, the assignment in JSON; empty of all else.
+	Body string `json:"body,omitempty"`
 }

@@ -63,6 +63,11 @@ type Checker struct {
 // errBehind says that a token is of something that the world does not know yet.
 var errBehind = errors.New("caller: the token is newer than what is known")
 
+// behind is a refusal that may be for want of news.
+func behind(err error) error {
+	return fault.As(err).Because(errors.Join(errors.Unwrap(err), errBehind))
+}
+
 // Check returns the caller that a raw access token stands for. Its errors are faults:
 //
 //	Unauthenticated, with ARM's code (see below)   the token is not, or no longer, good
@@ -97,17 +102,17 @@ func (c Checker) Check(raw string) (Caller, error) {
 func (c Checker) know(claims token.Access) (Caller, error) {
 	p, ok := c.World.Principal(claims.Object)
 	if !ok {
-		return Caller{}, fault.As(gone("The access token is invalid: its principal does not exist in the tenant.")).Because(errBehind)
+		return Caller{}, behind(gone(claims, "The access token is invalid: its principal does not exist in the tenant."))
 	}
 	if p.Tenant != claims.Tenant || (p.Kind == world.User) != (claims.IdentityType == token.TypeUser) {
-		return Caller{}, gone("The access token is invalid: its principal does not exist in the tenant.")
+		return Caller{}, gone(claims, "The access token is invalid: its principal does not exist in the tenant.")
 	}
 	if !p.Enabled {
-		return Caller{}, gone("The access token is invalid: its principal is disabled.")
+		return Caller{}, gone(claims, "The access token is invalid: its principal is disabled.")
 	}
 	// iat has whole seconds; see token.IssuedAfter for the second of the revocation itself.
 	if time.Unix(claims.IssuedAt, 0).Before(p.ValidFrom) {
-		return Caller{}, revoked()
+		return Caller{}, revoked(claims)
 	}
 	out := Caller{
 		Kind: User, Tenant: claims.Tenant, Object: claims.Object, Name: p.Name, Client: claims.AppID,
@@ -118,16 +123,16 @@ func (c Checker) know(claims token.Access) (Caller, error) {
 	if p.Kind == world.ServicePrincipal {
 		out.Kind = ServicePrincipal
 		if p.AppID != claims.AppID {
-			return Caller{}, gone("The access token is invalid: it was issued to another application.")
+			return Caller{}, gone(claims, "The access token is invalid: it was issued to another application.")
 		}
 		return out, nil
 	}
 	s, ok := c.World.Session(claims.Session)
 	if !ok {
-		return Caller{}, fault.As(revoked()).Because(errors.Join(errRevoked, errBehind))
+		return Caller{}, behind(revoked(claims))
 	}
 	if s.User != claims.Object || !s.Live(c.Now()) || s.CreatedAt.Before(p.ValidFrom) {
-		return Caller{}, revoked()
+		return Caller{}, revoked(claims)
 	}
 	return out, nil
 }

@@ -43,7 +43,7 @@ func New(d Deps) *cobra.Command {
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
 	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d))
-	root.AddCommand(serveCommand(d), initCommand(d), configCommand(d), backupCommand(d), restoreCommand(d))
+	root.AddCommand(serveCommand(d), initCommand(d), configCommand(d), backupCommand(d), restoreCommand(d), kubeloginCommand(d))
 	return root
 }
 

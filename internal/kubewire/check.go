@@ -2,6 +2,7 @@ package kubewire
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,9 @@ const longest = time.Second
 // answer, and for how long answers are remembered.
 func CheckAuthorization(text []byte) []Finding {
 	var c authorizationConfiguration
+	if severalDocuments.Match(text) {
+		return []Finding{{"authorization configuration", Fail, "it has more than one document"}}
+	}
 	if err := yaml.UnmarshalStrict(text, &c); err != nil {
 		return []Finding{{"authorization configuration", Fail, "it cannot be read: " + err.Error()}}
 	}
@@ -101,11 +105,30 @@ func checkWebhook(name string, w *webhook) []Finding {
 	if d, err := time.ParseDuration(w.Timeout); err != nil || d <= 0 || d > 10*time.Second {
 		say("timeout", Warn, "%q: a gate that hangs holds up every request; 3s is enough", w.Timeout)
 	}
-	if !slices.ContainsFunc(w.MatchConditions, func(c condition) bool { return strings.Contains(c.Expression, "system:") }) {
+	spared := false
+	for _, c := range w.MatchConditions {
+		switch text := strings.Join(strings.Fields(c.Expression), ""); {
+		case sparesSystem.MatchString(text):
+			spared = true
+		case text == "true":
+		case text == "false":
+			say("matchConditions", Fail, "false: the gate is never asked")
+		default:
+			say("matchConditions", Warn, "%q: requests for which it does not hold pass by the gate; Kubernetes RBAC alone decides them, and lets in who was revoked", c.Expression)
+		}
+	}
+	if !spared {
 		say("matchConditions", Warn, "nothing keeps controllers, kubelets and service accounts from depending on the gate; add !request.user.startsWith('system:')")
 	}
 	return out
 }
+
+// sparesSystem is the condition that keeps the gate out of Kubernetes' own affairs, or of a part of them. All others could keep
+// people from it.
+var sparesSystem = regexp.MustCompile(`^!request\.user\.startsWith\((?:'system:[^'"]*'|"system:[^'"]*")\)$`)
+
+// severalDocuments finds a second document of YAML: it would not be looked at.
+var severalDocuments = regexp.MustCompile(`(?s)\S.*\n---[ \t]*\n.*\S`)
 
 // ParsePod reads the flags of the programs of a static pod by the program's name.
 func ParsePod(text []byte) (map[string]map[string]string, error) {

@@ -114,6 +114,13 @@ func TestKubeconfig(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Error(diff)
 	}
+	got, err = managed.Kubeconfig(Kubeconfig{Kind: ClusterUser, Form: Exec, CA: "ca", Authority: "https://login.test:8443", AuthorityCA: "authority"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Replace(string(want), "      env: null\n", "      env:\n      - name: KEYREEVE_AUTHORITY_CA\n        value: YXV0aG9yaXR5\n", 1), string(got)); diff != "" {
+		t.Errorf("with a private authority:\n%s", diff)
+	}
 	if _, err := managed.Kubeconfig(Kubeconfig{}); err == nil {
 		t.Error("no form was taken")
 	}

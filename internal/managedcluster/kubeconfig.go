@@ -1,6 +1,7 @@
 package managedcluster
 
 import (
+	"encoding/base64"
 	"fmt"
 
 	"sigs.k8s.io/yaml"
@@ -26,6 +27,8 @@ type Kubeconfig struct {
 	Cert, Key string
 	// Authority is the base URL of the token service, without a slash at the end, for the Exec form.
 	Authority string
+	// AuthorityCA is the PEM bundle by which it is trusted; empty when every machine trusts it.
+	AuthorityCA string
 }
 
 // The members are in the order in which they are written: alphabetical, as the real service's.
@@ -73,15 +76,24 @@ type authProvider struct {
 }
 
 type execPlugin struct {
-	APIVersion  string   `json:"apiVersion"`
-	Args        []string `json:"args"`
-	Command     string   `json:"command"`
-	Env         *string  `json:"env"`
-	InstallHint string   `json:"installHint"`
+	APIVersion  string    `json:"apiVersion"`
+	Args        []string  `json:"args"`
+	Command     string    `json:"command"`
+	Env         []execEnv `json:"env"`
+	InstallHint string    `json:"installHint"`
 	// ProvideClusterInfo stays false: with an extension in the cluster, kubelogin up to 0.2.21 at least cannot read
 	// what kubectl tells it.
 	ProvideClusterInfo bool `json:"provideClusterInfo"`
 }
+
+type execEnv struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// authorityCA is the variable by which a kubeconfig tells Keyreeve's kubelogin whom to trust as the authority; Azure's does not
+// know it and needs SSL_CERT_FILE.
+const authorityCA = "KEYREEVE_AUTHORITY_CA"
 
 // UserName is the name of the user in a kubeconfig; az tells admins by its beginning.
 func (c *Cluster) UserName(kind CredentialKind) string {
@@ -100,7 +112,7 @@ func (c *Cluster) Kubeconfig(k Kubeconfig) ([]byte, error) {
 	case Static:
 		u.User.Cert, u.User.Key = []byte(k.Cert), []byte(k.Key)
 	case Exec:
-		u.User.Exec = c.execPlugin(k.Authority)
+		u.User.Exec = c.execPlugin(k.Authority, k.AuthorityCA)
 	case AzureProvider:
 		u.User.AuthProvider = c.authProvider()
 	default:
@@ -121,7 +133,7 @@ func (c *Cluster) applications() (server, client string) {
 	return c.AAD.ServerAppID, c.AAD.ClientAppID
 }
 
-func (c *Cluster) execPlugin(authority string) *execPlugin {
+func (c *Cluster) execPlugin(authority, ca string) *execPlugin {
 	server, client := c.applications()
 	args := []string{
 		"get-token",
@@ -137,9 +149,13 @@ func (c *Cluster) execPlugin(authority string) *execPlugin {
 	if !c.AAD.Managed {
 		args = append(args, "--legacy")
 	}
-	return &execPlugin{
+	e := &execPlugin{
 		APIVersion: "client.authentication.k8s.io/v1beta1", Command: "kubelogin", Args: args, InstallHint: installHint,
 	}
+	if ca != "" {
+		e.Env = []execEnv{{authorityCA, base64.StdEncoding.EncodeToString([]byte(ca))}}
+	}
+	return e
 }
 
 func (c *Cluster) authProvider() *authProvider {

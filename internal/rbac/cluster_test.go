@@ -84,6 +84,10 @@ func TestFourRoles(t *testing.T) {
 		{"list example.com:gadgets", "ac", "ac"},
 		{"frobnicate pods", "wac", "wac"}, // pods/* is published
 		{"frobnicate secrets", "wac", "wac"},
+		{"frobnicate resourcequotas", "ac", "ac"},
+		{"GET pods", "wac", "wac"}, // not get: by pods/* alone
+		{"GET configmaps", "wac", "wac"},
+		{"GET resourcequotas", "ac", "ac"},
 		{"frobnicate namespaces", "ac", "ac"},
 		{"get *", "ac", "ac"},
 		{"* *:*", "c", "c"},

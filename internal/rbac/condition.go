@@ -213,13 +213,15 @@ func (n *condNode) eval(q *query) truth {
 }
 
 // action reports whether a request is the action, by any of its names: a restriction of customresources/read must not be
-// got round because the same resource also has a name of its own. Of a request for many actions it is not known, unless
-// all of them match.
+// got round because the same resource also has a name of its own. Of a subresource that its resource's action does not imply it
+// is not known when only that one matches, so that neither a restriction is got round nor an exception taken for wider than it is;
+// nor of a request for many actions, unless all of them match.
 func (n *condNode) action(q *query) truth {
-	if n.pattern.match(q.own) || len(q.parent) > 0 && n.pattern.match(q.parent) || len(q.custom) > 0 && n.pattern.match(q.custom) {
+	parent := len(q.parent) > 0 && n.pattern.match(q.parent)
+	if n.pattern.match(q.own) || parent && q.implied || len(q.custom) > 0 && n.pattern.match(q.custom) {
 		return isTrue
 	}
-	if q.glob {
+	if parent || q.glob {
 		return isUnknown
 	}
 	return isFalse

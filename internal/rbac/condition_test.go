@@ -29,6 +29,8 @@ func kubeQuery(t testing.TB, text string) *query {
 	return &q
 }
 
+const subresourceAttr = "@Request[Microsoft.ContainerService/managedClusters/resources:subresource]"
+
 func TestCondition(t *testing.T) {
 	for _, c := range []struct {
 		condition, ask string
@@ -65,6 +67,14 @@ func TestCondition(t *testing.T) {
 		{"@Request[microsoft.containerservice/MANAGEDCLUSTERS/resources:Name] StringEquals 'web'", "get pods web", true},
 		// A subresource is restricted with its parent.
 		{"!(ActionMatches{'*/pods/read'}) OR " + groupAttr + " StringEquals 'x'", "get pods/log", false},
+		{"!(ActionMatches{'*/nodes/read'}) OR " + groupAttr + " StringEquals 'x'", "get nodes/proxy", false},
+		{"!(ActionMatches{'*/nodes/read'}) OR " + subresourceAttr + " StringEquals 'proxy'", "get nodes/proxy", true},
+		// A condition that names what is allowed allows no subresource that the parent's action does not imply.
+		{"ActionMatches{'*/managedClusters/pods/read'}", "get pods/log", true},
+		{"ActionMatches{'*/managedClusters/nodes/read'}", "get nodes", true},
+		{"ActionMatches{'*/managedClusters/nodes/read'}", "get nodes/proxy", false},
+		{"ActionMatches{'*/managedClusters/pods/write'}", "update pods/ephemeralcontainers", false},
+		{"ActionMatches{'*/customresources/read'}", "get example.com:widgets", true},
 	} {
 		parsed, err := ParseCondition(c.condition)
 		if err != nil {
@@ -151,8 +161,11 @@ func genCond(depth int) *rapid.Generator[slowCond] {
 				return nil
 			}}
 		case 4:
-			p := pick("*", "*/read", "*/pods/read", "*/customresources/*", "Microsoft.ContainerService/managedClusters/example.com/widgets/WRITE")
-			return slowCond{pick("ActionMatches", "actionmatches") + sp() + "{" + sp() + "'" + p + "'" + sp() + "}", func(own []string, _ map[string]string) *bool {
+			p := pick("*", "*/read", "*/pods/read", "*/pods/write", "*/nodes/read", "*/customresources/*", "Microsoft.ContainerService/managedClusters/example.com/widgets/WRITE")
+			return slowCond{pick("ActionMatches", "actionmatches") + sp() + "{" + sp() + "'" + p + "'" + sp() + "}", func(own []string, a map[string]string) *bool {
+				if !slices.ContainsFunc(own, func(s string) bool { return slowMatch(p, s) }) && a["parent"] != "" && slowMatch(p, a["parent"]) {
+					return nil // of the resource, not of the subresource that is asked for
+				}
 				return new(slices.ContainsFunc(own, func(s string) bool { return slowMatch(p, s) }))
 			}}
 		case 5:
@@ -202,7 +215,7 @@ func attrText(name string) string {
 func TestConditionAgainstSlow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := genCond(3).Draw(t, "condition")
-		ask := rapid.SampledFrom([]string{"get pods", "get pods/log", "update example.com:widgets", "get example.com:gadgets", "list secrets", "get other.org:widgets"}).Draw(t, "ask")
+		ask := rapid.SampledFrom([]string{"get pods", "get pods/log", "get pods/proxy", "update pods/ephemeralcontainers", "get nodes/proxy", "update example.com:widgets", "get example.com:gadgets", "list secrets", "get other.org:widgets"}).Draw(t, "ask")
 		parsed, err := ParseCondition(c.text)
 		if err != nil {
 			if len(c.text) > maxCondition {
@@ -212,8 +225,11 @@ func TestConditionAgainstSlow(t *testing.T) {
 		}
 		req := kubeAsk(ask)
 		names, _ := ActionsOf(req)
-		own := slices.DeleteFunc([]string{names.Own, names.Parent, names.Custom}, func(s string) bool { return s == "" })
 		attrs := map[string]string{}
+		if names.Parent != "" && !names.Implied {
+			attrs["parent"], names.Parent = names.Parent, ""
+		}
+		own := slices.DeleteFunc([]string{names.Own, names.Parent, names.Custom}, func(s string) bool { return s == "" })
 		if names.Custom != "" {
 			attrs["group"], attrs["kind"] = req.APIGroup, req.Resource
 		}

@@ -167,8 +167,21 @@ func (d *Denial) takes(q *query) bool {
 	for i := range d.blocks {
 		set := d.blocks[i].of(q.data)
 		if set.hit(q) && !set.except.match(q.own) {
-			return d.condition == nil || d.condition.root.eval(q) != isFalse
+			return d.condition == nil || d.condition.denies(q)
 		}
+	}
+	return false
+}
+
+// denies reports whether the condition of a deny assignment holds or is not known, unless what it asks about will be known later:
+// then it is asked again.
+func (c *Condition) denies(q *query) bool {
+	switch c.root.eval(q) {
+	case isTrue:
+		return true
+	case isUnknown:
+		return q.delegation == nil || !q.delegation.Later
+	case isFalse:
 	}
 	return false
 }

@@ -70,6 +70,30 @@ func TestDenyControlActions(t *testing.T) {
 	}
 }
 
+// Before it is known what is assigned, a condition about it denies no more than it certainly will.
+func TestDenialBeforeTheAssignmentIsKnown(t *testing.T) {
+	const sub, write = "/subscriptions/s", "Microsoft.Authorization/roleAssignments/write"
+	f := newTable(nil, NewGrant(Assignment{ID: assignmentID(1), PrincipalID: oid(1), Scope: sub}, builtin(t, "Owner")))
+	f.denials = denials(denial(t, 1, DenyAssignment{
+		Scope: sub, Principals: []DenyPrincipal{{}}, Permissions: []Permission{{Actions: []string{write}}},
+		ConditionVersion: "2.0", Condition: requestRole + " GuidEquals " + adminGUID,
+	}))
+	asks := func(role string) *Delegation {
+		return &Delegation{Request: AssignmentAttributes{Role: ident.MustParse[ident.RoleDefinitionID](role)}}
+	}
+	for name, c := range map[string]struct {
+		d    *Delegation
+		want Verdict
+	}{
+		"not known yet": {&Delegation{Later: true}, Allow}, "another role": {asks(readerGUID), Allow}, "that role": {asks(adminGUID), Deny},
+		"nothing of the kind": {nil, Deny},
+	} {
+		if got := Decide(Request{Principal: oid(1), Action: write, Scope: sub, Delegation: c.d}, f); got.Verdict != c.want {
+			t.Errorf("%s: %s", name, got.Verdict)
+		}
+	}
+}
+
 // The index finds what looking at every deny assignment finds, whatever was put and removed before.
 func TestDenialsAgainstAll(t *testing.T) {
 	owner := builtin(t, "Owner")

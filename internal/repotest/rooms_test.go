@@ -29,7 +29,7 @@ var (
 	rules = join(pure, keyed)
 
 	// What faces stand on.
-	ground = join(words, rules, []string{"feed", "world", "store", "web", "caller", "seal", "throttle", "logon"})
+	ground = join(words, rules, []string{"feed", "world", "store", "web", "caller", "seal", "throttle", "logon", "consent"})
 )
 
 // What a pure room keeps away from: the database, the network, files and the process.
@@ -65,15 +65,19 @@ var roomRules = join(
 	},
 	[]rule{
 		{"throttle", nil, effects, "counting how often something is done needs a key and the time, and nothing of what they mean"},
+		{"consent", join(words, rules, []string{"store", "world"}), []string{"net/http", "database/sql"}, "what an application may ask for is the same whichever face it asks at"},
+		{"issuer", join(words, []string{"proof"}), []string{"database/sql"}, "whose keys sign is found from an address; what is signed is nobody's concern here"},
+		{"page", join(words, []string{"proof", "web"}), []string{"database/sql"}, "how pages look; what they are about is the faces' concern"},
+		{"handoff", join(words, []string{"proof", "seal"}), []string{"database/sql"}, "the words between the browser flow and the pages, which do not know each other"},
 		{
-			"logon", join(words, rules, []string{"store", "world"}),
+			"logon", join(words, rules, []string{"store", "world", "throttle"}),
 			[]string{"net/http", "database/sql", "os"},
 			"signing in means the same whichever face asks: one place checks a password, counts failures and begins a session",
 		},
 	},
 	// The faces. They meet over HTTP and in the store, never in an import.
-	face("oauth/discovery"), face("oauth/authorize"), face("oauth/device"), face("oauth/grant"), face("oauth/manage"),
-	face("signin"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
+	face("oauth/discovery"), face("oauth/authorize", "handoff", "page"), face("oauth/device"), face("oauth/grant", "issuer"), face("oauth/manage", "handoff", "page"),
+	face("signin", "handoff", "page"), face("graph"), face("arm"), face("kubehook", "mirror"), face("gatehouse", "gatefeed"),
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	face("arm/checkaccess", "arm"), face("arm/managementgroups", "arm"),
@@ -90,6 +94,7 @@ var roomRules = join(
 		{
 			"server", join(ground, faces(), []string{
 				"mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal", "memory",
+				"page", "handoff", "issuer", "mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal",
 			}),
 			[]string{"flag", "github.com/spf13"},
 			"everything is built and mounted in one place, which knows neither flags nor the terminal",
@@ -104,10 +109,18 @@ var roomRules = join(
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
-		{"kubelogin", []string{"client", "ident", "fault"}, []string{"database/sql"}, "the exec plugin runs on people's machines and talks to any authority"},
+		{
+			"kubelogin", []string{"client", "ident", "fault", "kubelogin/tokencache", "kubelogin/login", "kubelogin/kubeconfig"},
+			[]string{"database/sql", "k8s.io"},
+			"the exec plugin runs on people's machines and talks to any authority; what it links, every kubectl call waits for",
+		},
+		{"kubelogin/tokencache", nil, []string{"database/sql", "net/http", "k8s.io"}, "what is remembered is bytes under a name, whatever they mean"},
+		{"kubelogin/login", []string{"fault"}, []string{"database/sql", "github.com/spf13", "k8s.io"}, "getting a token knows neither flags nor files of ours"},
+		{"kubelogin/kubeconfig", nil, []string{"database/sql", "net/http", "k8s.io"}, "converting a file needs no cluster and no library of its client"},
 		{
 			"cli", join(words, []string{
 				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire",
+				"kubelogin",
 			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
@@ -120,7 +133,7 @@ var roomRules = join(
 		},
 		{"arm/armtest", join(ground, []string{"arm"}), nil, "a world and a caller for tests of arm's rooms"},
 		{"keyring/keytest", []string{"keyring", "seal"}, nil, "ready-made keys, for tests: nobody waits for RSA"},
-		{"logintest", join(ground, faces(), []string{"keyring/keytest"}), nil, "the token service on loopback, for tests of its rooms"},
+		{"logintest", join(ground, faces(), []string{"keyring/keytest", "page", "handoff", "issuer"}), nil, "the token service on loopback, for tests of its rooms"},
 		{"doctest", []string{"client", "servertest"}, nil, "runs what the documents say"},
 		{
 			"reviews", join(words, rules, []string{"feed", "world", "kubehook", "mirror"}),

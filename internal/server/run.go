@@ -80,6 +80,10 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *k
 	if err != nil {
 		return nil, work{}, nil, err
 	}
+	login, err := s.loginFace(s.catalog, hasher)
+	if err != nil {
+		return nil, work{}, nil, err
+	}
 	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
 		return nil, work{}, nil, err
@@ -91,7 +95,7 @@ func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *k
 	}
 	open := tlsConfig(s.serving.get, nil)
 	all := []listener{
-		{"sign-in", s.cfg.address(0), s.loginFace(s.catalog, hasher), open},
+		{"sign-in", s.cfg.address(0), login, open},
 		{"ARM", s.cfg.address(1), armAPI, open},
 		{"Graph", s.cfg.address(2), graphAPI, open},
 		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},

@@ -27,6 +27,8 @@ type engine struct {
 	poisons bool
 	// shared says that other processes may write to the database.
 	shared bool
+	// constraint says whether an error is a row that the schema does not allow: a conflict, or a broken reference.
+	constraint func(error) bool
 	// conflict and away say whether an error is a name that is taken, or a database that cannot be reached; stale that it
 	// comes of a connection which was broken before it was used.
 	conflict, away, stale func(error) bool

@@ -31,6 +31,10 @@ func postgresEngine() engine {
 			e, ok := errors.AsType[*pgconn.PgError](err)
 			return ok && e.Code == "23505"
 		},
+		constraint: func(err error) bool {
+			e, ok := errors.AsType[*pgconn.PgError](err)
+			return ok && strings.HasPrefix(e.Code, "23") // integrity constraint violation
+		},
 		away: postgresAway,
 		stale: func(err error) bool {
 			_, refused := errors.AsType[*pgconn.ConnectError](err)

@@ -137,6 +137,8 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 		`DELETE FROM refresh_tokens WHERE expires_at < $1`,
 		`DELETE FROM device_codes WHERE expires_at < $1`,
 		`DELETE FROM gate_enrollments WHERE expires_at < $1`,
+		`DELETE FROM authorization_codes WHERE expires_at < $1`,
+		`DELETE FROM browsers WHERE expires_at < $1`,
 	} {
 		n, err := tx.exec(q, stamp(before))
 		if err != nil {

@@ -22,6 +22,10 @@ func sqliteEngine() engine {
 			e, ok := errors.AsType[*sqlite.Error](err)
 			return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 		},
+		constraint: func(err error) bool {
+			e, ok := errors.AsType[*sqlite.Error](err)
+			return ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+		},
 		away:  func(error) bool { return false },
 		stale: func(error) bool { return false },
 	}

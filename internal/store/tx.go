@@ -13,7 +13,7 @@ import (
 
 // Tx is a transaction. Its methods return a fault of kind NotFound (cause ErrNotFound) for a missing object and of
 // kind Conflict (cause ErrExists) for a name that is taken; anything else is an internal fault. A method that returns
-// NotFound or Conflict has changed nothing, and the transaction may go on.
+// NotFound or Conflict, or refers to what is not there, has changed nothing, and the transaction may go on.
 type Tx struct {
 	//nolint:containedctx // a transaction lives inside one call and ends with its context
 	ctx      context.Context
@@ -67,11 +67,11 @@ func (tx *Tx) mark() error {
 	return nil
 }
 
-// undo makes a fault of a writing statement's error. After a conflict the transaction is as it was before the statement;
-// after anything else it is of no use any more.
+// undo makes a fault of a writing statement's error. After a row that the schema does not allow, the transaction is as it was
+// before the statement; after anything else it is of no use any more.
 func (tx *Tx) undo(err error) error {
 	failed := tx.engine.failed(err, "store: write")
-	if !IsExists(failed) {
+	if !tx.engine.constraint(err) {
 		tx.failed = failed
 		return failed
 	}

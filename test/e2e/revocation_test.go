@@ -115,6 +115,8 @@ func (w *ways) takeCertificate(c target) {
 	w.certificate, w.fingerprint = w.byCertificate(c, u.Cert, u.Key), thumbprint(w.t, u.Cert)
 }
 
+const denial = "/providers/Microsoft.Authorization/denyAssignments/44444444-5555-4666-8777-888888888888"
+
 // everyWay is the table of docs/revocation.md.
 func everyWay() []way {
 	joined := func(w *ways, _ target) { w.join(w.inner, w.bob) }
@@ -137,6 +139,15 @@ func everyWay() []way {
 		{name: "member of a nested group", ready: joined, revoke: left, grant: joined, after: left},
 		{name: "assignment at the cluster", ready: assigned(""), revoke: unassigned, grant: assigned(""), after: unassigned},
 		{name: "assignment at a namespace", ready: assigned("/namespaces/default"), revoke: unassigned, grant: assigned("/namespaces/default"), after: unassigned},
+		{
+			name: "deny assignment", ready: assigned(""), after: unassigned,
+			revoke: func(w *ways, c target) {
+				w.manage(http.MethodPut, c.id+denial, "2022-04-01", map[string]any{"properties": map[string]any{
+					"denyAssignmentName": "bob", "permissions": []any{map[string]any{"dataActions": []string{"*"}}}, "principals": []any{map[string]string{"id": w.bob}},
+				}}, nil)
+			},
+			grant: func(w *ways, c target) { w.manage(http.MethodDelete, c.id+denial, "2022-04-01", nil, nil) },
+		},
 		{
 			name: "group", ready: nested, grant: nested,
 			revoke: func(w *ways, _ target) { w.dir(http.MethodDelete, "/groups/"+w.tmp, nil) },

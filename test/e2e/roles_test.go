@@ -130,6 +130,15 @@ func TestAzureRoleCommands(t *testing.T) {
 	run("role", "assignment", "delete", "--assignee", ann, "--role", "Reader", "-g", "rg")
 	fails("No matched assignments were found to delete", "role", "assignment", "delete", "--assignee", ann, "--role", "Reader", "-g", "rg")
 	run("role", "assignment", "delete", "--ids", run("role", "assignment", "list", "--scope", ns, "--role", "Pod Looker", "--query", "[0].id", "-o", "tsv"))
+	changes := run("role", "assignment", "list-changelogs", "--query", "[].[action,principalName,roleName,scopeType]", "-o", "tsv")
+	for _, line := range []string{
+		"Granted\tann@keyreeve.test\tReader\tResource group", "Granted\tdevs\tAzure Kubernetes Service RBAC Writer\tResource",
+		"Revoked\tann@keyreeve.test\tReader\tResource group", "Revoked\tann@keyreeve.test\tPod Looker\tResource",
+	} {
+		if !strings.Contains(changes, line) {
+			t.Errorf("the change log lacks %q:\n%s", line, changes)
+		}
+	}
 	run("role", "definition", "delete", "--name", "Pod Looker")
 	want("", "role", "definition", "list", "--custom-role-only")
 }
@@ -188,8 +197,23 @@ func TestLegacyRoleCommands(t *testing.T) {
 	if got := run("role", "definition", "create", "--role-definition", "@"+file, "--query", "roleName", "-o", "tsv"); got != "Looker" {
 		t.Errorf("made %q", got)
 	}
-	if got := run("role", "assignment", "list", "--all", "--query", "[].roleDefinitionName", "-o", "tsv"); got != "Owner" {
-		t.Errorf("assignments %q", got)
+	// Its list of assignments breaks on the first one, whatever the server says.
+	if _, stderr, status := harness.Run(t, env, "clients/az-2.45", "role", "assignment", "list", "--all"); status == 0 || !strings.Contains(stderr, "object has no attribute 'config'") {
+		t.Errorf("role assignment list: exit %d\n%s", status, stderr)
+	}
+	given := sub + "/providers/Microsoft.Authorization/roleAssignments/22222222-3333-4444-8555-666666666666"
+	who := run("ad", "user", "create", "--display-name", "ann", "--user-principal-name", "ann@keyreeve.test", "--password", "Correct-horse-9", "--query", "id", "-o", "tsv")
+	body := fmt.Sprintf(`{"properties":{"principalId":%q,"roleDefinitionId":"%s/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"}}`, who, sub)
+	run("rest", "--method", "put", "--url", given+"?api-version=2022-04-01", "--body", body, "-o", "none")
+	roles := func() string {
+		return run("rest", "--method", "get", "--url", sub+"/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01", "--query", "length(value)", "-o", "tsv")
+	}
+	if got := roles(); got != "2" {
+		t.Errorf("%s assignments", got)
+	}
+	run("role", "assignment", "delete", "--ids", given)
+	if got := roles(); got != "1" {
+		t.Errorf("%s assignments after one was deleted", got)
 	}
 	if got := run("rest", "--method", "get", "--url", sub+"/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01&$filter=type%20eq%20'CustomRole'",
 		"--query", "value[].properties.roleName", "-o", "tsv"); got != "Looker" {

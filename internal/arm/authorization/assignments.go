@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -316,7 +317,7 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 			}
 			return err
 		}
-		return r.Audit(tx, audit.RoleAssigned, objectID(a.Scope, "roleAssignments", a.ID.String()), assignmentDetail(a))
+		return note(tx, r, audit.RoleAssigned, a)
 	})
 	if err != nil {
 		return err
@@ -342,6 +343,16 @@ func (h *Handler) mayWrite(r *arm.Request, a, old rbac.Assignment) error {
 
 func attributesOf(a rbac.Assignment) rbac.AssignmentAttributes {
 	return rbac.AssignmentAttributes{Role: a.RoleDefinitionID, Principal: a.PrincipalID, Type: a.PrincipalType}
+}
+
+// note writes down what was done to an assignment, for the audit log and with all of it for the activity log.
+func note(tx *store.Tx, r *arm.Request, event audit.Event, a rbac.Assignment) error {
+	body, err := json.Marshal(answer(a, r.SubscriptionID()))
+	if err != nil {
+		return err
+	}
+	r.Show(body)
+	return r.Audit(tx, event, objectID(a.Scope, "roleAssignments", a.ID.String()), assignmentDetail(a))
 }
 
 func assignmentDetail(a rbac.Assignment) map[string]string {
@@ -411,7 +422,7 @@ func (h *Handler) deleteAssignment(w http.ResponseWriter, r *arm.Request) error 
 		if err := tx.DeleteAssignment(a.ID); err != nil {
 			return err
 		}
-		return r.Audit(tx, audit.RoleUnassigned, objectID(a.Scope, "roleAssignments", a.ID.String()), assignmentDetail(a))
+		return note(tx, r, audit.RoleUnassigned, a)
 	})
 	if err != nil {
 		return err

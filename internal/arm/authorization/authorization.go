@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -92,7 +93,8 @@ func scopeOf(r *arm.Request) (string, error) {
 }
 
 // validScope reports whether s is "/" or an id of a form that names a management group, a subscription, a resource group or a
-// resource.
+// resource. What is named as a namespace of a cluster must be one that Kubernetes can have: else a letter that only looks like
+// another could name a namespace.
 func validScope(s string) bool {
 	if s == "/" {
 		return true
@@ -102,6 +104,9 @@ func validScope(s string) bool {
 	}
 	p := strings.Split(s, "/")
 	if len(p) < 3 || p[0] != "" || !strings.EqualFold(p[1], "subscriptions") || !ident.IsGUID(p[2]) {
+		return false
+	}
+	if !validNamespace(p) {
 		return false
 	}
 	rest := p[3:]
@@ -125,6 +130,16 @@ func validScope(s string) bool {
 		}
 	}
 	return true
+}
+
+// validNamespace reports whether the segments of an id name no namespace of a managed cluster, or one that can be.
+func validNamespace(p []string) bool {
+	const at = 9 // "", subscriptions, s, resourceGroups, g, providers, Microsoft.ContainerService, managedClusters, name, namespaces
+	if len(p) < at+2 || !strings.EqualFold(p[6]+"/"+p[7], managedcluster.Type) || !strings.EqualFold(p[at], "namespaces") {
+		return true
+	}
+	_, ok := rbac.KubeScope("/", rbac.KubeRequest{Namespace: lowerASCII(p[at+1])})
+	return ok && p[at+1] != ""
 }
 
 // there returns ResourceNotFound when the scope is, or is below, a resource that its room knows not to be there. Below a

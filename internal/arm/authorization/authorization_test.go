@@ -182,6 +182,9 @@ func TestAssignmentRefusals(t *testing.T) {
 		"namespace, missing cluster":   {"PUT", at(strings.Replace(cluster, "c1", "c2", 1) + "/namespaces/n"), armtest.Owner, good, 404, "ResourceNotFound"},
 		"odd scope":                    {"PUT", at(sub + "/resourceGroups"), armtest.Owner, good, 400, "InvalidScope"},
 		"odd scope, type only":         {"PUT", at(rg + "/providers/N/t"), armtest.Owner, good, 400, "InvalidScope"},
+		"namespace that cannot be one": {"PUT", at(cluster + "/namespaces/kube_system"), armtest.Owner, good, 400, "InvalidScope"},
+		"namespace of another letter":  {"PUT", at(cluster + "/namespaces/%E2%84%AAube-system"), armtest.Owner, good, 400, "InvalidScope"}, // a Kelvin sign
+		"long namespace":               {"PUT", at(cluster + "/namespaces/" + strings.Repeat("n", 64)), armtest.Owner, good, 400, "InvalidScope"},
 		"not a GUID":                   {"PUT", rg + assignments + "/x", armtest.Owner, good, 400, "InvalidRoleAssignmentId"},
 		"zero GUID":                    {"PUT", rg + assignments + "/00000000-0000-0000-0000-000000000000", armtest.Owner, good, 400, "InvalidRoleAssignmentId"},
 		"no body":                      {"PUT", at(rg), armtest.Owner, "", 400, "InvalidRequestContent"},

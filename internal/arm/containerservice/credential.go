@@ -74,7 +74,7 @@ func (h *Handler) kubeconfig(r *arm.Request, kind managedcluster.CredentialKind)
 		if err != nil {
 			return err
 		}
-		k := managedcluster.Kubeconfig{Kind: kind, Form: form, Authority: h.LoginURL}
+		k := managedcluster.Kubeconfig{Kind: kind, Form: form, Authority: h.LoginURL, AuthorityCA: h.LoginCA}
 		var secrets pki.Secrets
 		if c.IsAttached() {
 			k.CA = c.Attached.CertificateAuthority

@@ -55,6 +55,8 @@ type Handler struct {
 	Driver Driver
 	// LoginURL is the token service's origin, without a slash at the end.
 	LoginURL string
+	// LoginCA is the PEM bundle by which it is trusted, for kubeconfigs; empty when every machine trusts it.
+	LoginCA string
 	// Domain ends the names of API servers; empty is aks.localhost, which is the machine itself (RFC 6761).
 	Domain string
 	// CredentialLife is how long handed out certificates are good; 0 is 30 days.

@@ -1,12 +1,14 @@
 package insights
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
 // localized is a word of the log, which says the same twice.
@@ -60,7 +62,28 @@ type httpRequest struct {
 // eventTime is the form of times in the log: always seven digits.
 const eventTime = "2006-01-02T15:04:05.0000000Z"
 
-func render(seq int64, a audit.Activity) event {
+// render writes an activity as events, newest first. It is one, but for what was done to a role assignment: that is also said
+// to have begun, since `az role assignment list-changelogs` reads who was given what from the beginning of a PUT, and who lost
+// what from the end of a DELETE.
+func render(seq int64, a audit.Activity) []event {
+	ended := renderEnd(seq, a)
+	if a.Body == "" {
+		return []event{ended}
+	}
+	begun := ended
+	begun.EventName, begun.Status = localized{"BeginRequest", "Begin request"}, word("Started")
+	begun.EventDataID = ident.Derive[ident.GUID]("activity begun", a.ID.String()).String()
+	begun.ID = a.Resource + "/events/" + begun.EventDataID + "/ticks/" + ticks(a.At)
+	begun.Properties = maps.Clone(ended.Properties)
+	if a.Method == http.MethodDelete {
+		ended.Properties["responseBody"] = a.Body
+	} else {
+		begun.Properties["requestbody"] = a.Body // in the real service's spelling
+	}
+	return []event{ended, begun}
+}
+
+func renderEnd(seq int64, a audit.Activity) event {
 	place := locate(a.Resource)
 	at := a.At.UTC().Format(eventTime)
 	e := event{

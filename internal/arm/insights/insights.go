@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func (h *Handler) Mount(f *arm.Face) {
 	}
 }
 
-// pageSize is how many events an answer holds at most.
+// pageSize is how many activities an answer holds at most. Some are two events, which stay on one page.
 const pageSize = 200
 
 func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
@@ -65,18 +66,23 @@ func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	value := []event{}
-	next := ""
+	taken, next := 0, ""
 	var last store.ActivityPlace
 	err = h.DB.View(r.Context(), func(tx *store.Tx) error {
 		return tx.Activities(r.Caller.Tenant, r.SubscriptionID(), q.from, q.to, before, func(at store.ActivityPlace, a audit.Activity) bool {
 			if !q.takes(a) {
 				return true
 			}
-			if len(value) == pageSize {
+			events := slices.DeleteFunc(render(at.Seq, a), func(e event) bool { return q.status != "" && !strings.EqualFold(q.status, e.Status.Value) })
+			if len(events) == 0 {
+				return true
+			}
+			if taken == pageSize {
 				next = fmt.Sprintf("%d-%d", last.At, last.Seq)
 				return false
 			}
-			value, last = append(value, render(at.Seq, a)), at
+			value, last = append(value, events...), at
+			taken++
 			return true
 		})
 	})
@@ -194,10 +200,11 @@ func under(id, above string) bool {
 		(id == above || strings.HasPrefix(id, above+"/"))
 }
 
+// takes reports whether an activity is asked for; of its events, the status says which.
 func (q query) takes(a audit.Activity) bool {
 	is := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 	place := locate(a.Resource)
 	return is(q.group, place.group) && is(q.provider, place.provider) && (q.resource == "" || under(a.Resource, q.resource)) &&
-		is(q.correlation, a.Correlation) && is(q.status, string(a.Status)) && is(q.op, a.Action) &&
+		is(q.correlation, a.Correlation) && is(q.op, a.Action) &&
 		(is(q.caller, a.CallerName) || is(q.caller, a.Caller.String()))
 }

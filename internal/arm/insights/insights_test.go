@@ -1,6 +1,7 @@
 package insights
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
+	roles "github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -212,5 +214,52 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	if n != 1000 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// TestRoleAssignmentEvents: who was given a role, and who lost it, is in the events as az looks for it.
+func TestRoleAssignmentEvents(t *testing.T) {
+	r := newRig(t)
+	(&roles.Handler{DB: r.DB, World: r.World}).Mount(r.Face)
+	id := rg + "/providers/Microsoft.Authorization/roleAssignments/22222222-3333-4444-8555-666666666666"
+	r.Do("PUT", rg, armtest.Owner, `{"location":"eastus"}`).Want(201, "")
+	role := sub + "/providers/Microsoft.Authorization/roleDefinitions/" + armtest.ReaderRole
+	body := `{"properties":{"roleDefinitionId":"` + role + `","principalId":"` + armtest.Nobody + `"}}`
+	r.Do("PUT", id, armtest.Owner, body).Want(201, "")
+	r.Do("PUT", id, armtest.Reader, body).Want(403, "AuthorizationFailed")
+	r.Clock.Move(time.Minute)
+	r.Do("DELETE", id, armtest.Owner, "").Want(200, "")
+	r.Clock.Move(time.Minute)
+
+	p := r.log("resourceProvider eq Microsoft.Authorization", armtest.Reader)
+	if len(p.Value) != 5 {
+		t.Fatalf("%d events: %+v", len(p.Value), p.Value)
+	}
+	lost, losing, refused, given, giving := p.Value[0], p.Value[1], p.Value[2], p.Value[3], p.Value[4]
+	if refused.Status.Value != "Failed" || given.OperationID == lost.OperationID {
+		t.Errorf("%+v", p.Value)
+	}
+	for _, x := range []struct {
+		begun, ended, tells event
+		key                 string
+	}{{giving, given, giving, "requestbody"}, {losing, lost, lost, "responseBody"}} {
+		if x.begun.Status.Value != "Started" || x.ended.Status.Value != "Succeeded" || x.begun.OperationID != x.ended.OperationID ||
+			x.begun.EventDataID == x.ended.EventDataID || x.begun.ID == x.ended.ID || x.begun.Authorization.Scope != id {
+			t.Errorf("begun %+v\nended %+v", x.begun, x.ended)
+		}
+		var said struct {
+			Properties struct{ PrincipalID, RoleDefinitionID, Scope string }
+		}
+		if err := json.Unmarshal([]byte(x.tells.Properties[x.key]), &said); err != nil {
+			t.Fatal(err)
+		}
+		if got := said.Properties; got.PrincipalID != armtest.Nobody || got.RoleDefinitionID != role || got.Scope != rg {
+			t.Errorf("%s says %+v", x.key, got)
+		}
+	}
+	for status, want := range map[string]int{"Started": 2, "Succeeded": 2, "Failed": 1} {
+		if p := r.log("resourceProvider eq Microsoft.Authorization and status eq "+status, armtest.Owner); len(p.Value) != want {
+			t.Errorf("%s: %d", status, len(p.Value))
+		}
 	}
 }

@@ -1,0 +1,18 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/keyreeve/keyreeve/internal/kubelogin"
+)
+
+// kubeloginCommand is bin/kubelogin as a sub-command, for machines that have this program alone.
+func kubeloginCommand(d Deps) *cobra.Command {
+	f, ok := d.Err.(*os.File)
+	return kubelogin.Command(kubelogin.Deps{
+		Version: d.Version, Out: d.Out, Err: d.Err, Terminal: ok && term.IsTerminal(int(f.Fd())), Now: d.Now, Environ: os.LookupEnv,
+	})
+}
