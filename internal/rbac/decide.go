@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
@@ -62,8 +61,8 @@ func begin(facts Facts, principal ident.ObjectID) walk {
 	w := walk{facts: facts}
 	w.own, w.direct = facts.Principal(principal)
 	if n := len(w.direct); n > 0 {
-		Fetch(unsafe.Pointer(&w.direct[0]))
-		Fetch(unsafe.Pointer(&w.direct[n-1]))
+		Fetch(&w.direct[0])
+		Fetch(&w.direct[n-1])
 	}
 	return w
 }

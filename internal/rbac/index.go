@@ -1,10 +1,6 @@
 package rbac
 
-import (
-	"unsafe"
-
-	"github.com/keyreeve/keyreeve/internal/ident"
-)
+import "github.com/keyreeve/keyreeve/internal/ident"
 
 // Index is what a decision asks of a principal's groups before it looks at any of them: is the group there, is it in
 // another, does it hold anything at one of the request's scopes. Of twenty groups it leaves the few that can matter; the rest
@@ -304,7 +300,7 @@ func sieveOf(x *Index, m *marks) (s sieve) {
 			continue
 		}
 		if p := x.places.get(m.each[i]); p != nil {
-			Fetch(unsafe.Pointer(p))
+			Fetch(p)
 			s.places[s.n] = p
 			s.n++
 		}
@@ -319,7 +315,7 @@ func (x *Index) expect(m *marks) {
 	}
 	for i := range m.n {
 		if m.odd>>i&1 == 0 || x.odd > 0 {
-			Fetch(unsafe.Pointer(&x.places.slots[x.places.home(m.each[i])]))
+			Fetch(&x.places.slots[x.places.home(m.each[i])])
 		}
 	}
 }

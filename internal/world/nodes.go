@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
@@ -74,7 +73,7 @@ func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
 // expect has the memory fetched where an object's number is looked up.
 func (n *nodes) expect(id *ident.ObjectID) {
 	if slots := n.numbers.slots; len(slots) > 0 {
-		rbac.Fetch(unsafe.Pointer(&slots[int(uint32(n.hash(id)))&(len(slots)-1)]))
+		rbac.Fetch(&slots[int(uint32(n.hash(id)))&(len(slots)-1)])
 	}
 }
 
@@ -91,7 +90,7 @@ func (n *nodes) expectNode(id *ident.ObjectID) {
 			return
 		}
 		if uint32(s>>32) == h {
-			rbac.Fetch(unsafe.Pointer(n.at(rbac.GroupRef(s) - 1)))
+			rbac.Fetch(n.at(rbac.GroupRef(s) - 1))
 			return
 		}
 	}
