@@ -23,7 +23,7 @@ type Holding struct {
 func Access(principal ident.ObjectID, name string, rules *ClusterRules, facts Facts) []Holding {
 	var out []Holding
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: principal}); ; {
+	for w := begin(facts, principal); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break

@@ -84,6 +84,8 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 		return ClusterDecision{Verdict: Deny, Why: whyMalformed}
 	}
 	azure = azure && rules.AzureRoles
+	facts.Index().expect(&q.marks)
+	facts.Expect(ask.Principal)
 	q.clusterAdmin = protected(&ask.Request, rules.Protected)
 	out := ClusterDecision{Verdict: Deny}
 	if azure {
@@ -95,7 +97,8 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	if q.clusterAdmin {
 		own = nil // no binding lets anybody be more than cluster admin
 	}
-	w := walk{facts: facts, principal: ask.Principal, sieve: clusterSieve(facts.Index(), &q, azure, own, ask.Request.Namespace, rules.AdminGroups)}
+	w := begin(facts, ask.Principal)
+	w.sieve = clusterSieve(facts.Index(), &q, azure, own, ask.Request.Namespace, rules.AdminGroups)
 	var bound Way // by the cluster's own bindings, in case nothing else allows
 	for {
 		group, grants, ok := w.next()
@@ -157,7 +160,7 @@ func ExplainCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) (ClusterD
 	}
 	var ways []Way
 	seen := map[ident.ObjectID]bool{}
-	for w := (walk{facts: facts, principal: ask.Principal}); ; {
+	for w := begin(facts, ask.Principal); ; {
 		group, grants, ok := w.next()
 		if !ok {
 			break

@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type Request struct {
 
 // Facts are what a decision is made from. All of it is in memory, and none of it may be changed.
 type Facts interface {
+	// Expect may have the memory fetched that Principal will look at; asked again a little later, it gets further.
+	Expect(principal ident.ObjectID)
 	// Principal returns what is assigned to a principal itself, and the groups that it is directly in.
 	Principal(ident.ObjectID) (*Grants, []GroupRef)
 	// Group returns a group and what is assigned to it; nil for one that is not there.
@@ -45,29 +48,47 @@ type GroupRef uint32
 // walk goes along a principal and the groups that it is in and that its sieve lets through; some may come twice.
 type walk struct {
 	facts         Facts
-	principal     ident.ObjectID
 	sieve         sieve
 	begun         bool
+	own           *Grants // of the principal itself
 	direct, above []GroupRef
+	sifted        []GroupRef // the direct ones that come now, and which of them are to be looked at
+	todo          uint64
+}
+
+// begin starts a walk, and has the memory fetched that comes first on it. Its sieve is to be set before next.
+func begin(facts Facts, principal ident.ObjectID) walk {
+	w := walk{facts: facts}
+	w.own, w.direct = facts.Principal(principal)
+	if n := len(w.direct); n > 0 {
+		Fetch(&w.direct[0])
+		Fetch(&w.direct[n-1])
+	}
+	return w
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
 func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 	if !w.begun {
 		w.begun = true
-		grants, w.direct = w.facts.Principal(w.principal)
-		return nil, grants, true
+		return nil, w.own, true
 	}
 	for {
 		var r GroupRef
 		switch {
 		case len(w.above) > 0:
 			r, w.above = w.above[0], w.above[1:]
-		case len(w.direct) > 0:
-			r, w.direct = w.direct[0], w.direct[1:]
+		case w.todo != 0:
+			r = w.sifted[bits.TrailingZeros64(w.todo)]
+			w.todo &= w.todo - 1
 			if x := w.sieve.index; x == nil || x.nested.has(r) {
 				w.above = w.facts.Above(r)
 			}
+		case len(w.direct) > 0:
+			n := min(len(w.direct), sifts)
+			w.sifted, w.direct = w.direct[:n], w.direct[n:]
+			w.todo = w.sieve.sift(w.sifted)
+			continue
 		default:
 			return nil, nil, false
 		}
@@ -130,6 +151,8 @@ func decide(req Request, facts Facts, all bool) Decision {
 	q.raise(req.Above)
 	q.delegation = req.Delegation
 	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
+	facts.Index().expect(&q.marks)
+	facts.Expect(req.Principal)
 	if d := denied(&q, req.Principal, facts); d != nil {
 		out := Decision{Verdict: Deny, Denial: d}
 		if all {
@@ -174,7 +197,8 @@ func (q *query) under(key string) bool { return covers(key, q.scope) || slices.C
 // look walks to the first grant that covers the query, or along all of them.
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
-	w := walk{facts: facts, principal: principal, sieve: sieveOf(facts.Index(), &q.marks)}
+	w := begin(facts, principal)
+	w.sieve = sieveOf(facts.Index(), &q.marks)
 	for {
 		_, grants, ok := w.next()
 		if !ok {

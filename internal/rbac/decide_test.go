@@ -16,6 +16,8 @@ import (
 // oneHolder are facts in which whoever is asked about holds one grant.
 type oneHolder struct{ g *Grant }
 
+func (oneHolder) Expect(ident.ObjectID) {}
+
 func (o oneHolder) Principal(ident.ObjectID) (*Grants, []GroupRef) {
 	var none *Grants
 	return none.With(o.g), nil
@@ -57,6 +59,8 @@ func newTable(groups map[ident.ObjectID][]ident.ObjectID, grants ...*Grant) tabl
 }
 
 // Groups are numbered by the last byte of their ids.
+func (table) Expect(ident.ObjectID) {}
+
 func (f table) Principal(id ident.ObjectID) (*Grants, []GroupRef) {
 	var refs [32]GroupRef
 	groups := f.groups[id]

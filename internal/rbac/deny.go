@@ -197,7 +197,7 @@ func (s *rules) hit(q *query) bool {
 // about reports whether the denial is for a principal.
 func (d *Denial) about(principal ident.ObjectID, facts Facts) bool {
 	in := namedIn(d.Assignment.Principals, ident.ObjectID{})
-	w := walk{facts: facts, principal: principal}
+	w := begin(facts, principal)
 	for {
 		group, _, ok := w.next()
 		if !ok {

@@ -153,18 +153,14 @@ func (b bitmap) set(r GroupRef, is bool) {
 // holders are the references that hold something at one scope. It fits into one line of a processor's cache.
 type holders struct {
 	slots []GroupRef // by hash, each plus one; a power of two, at most half full
-	bits  bloom      // of what is in slots, when these are many
+	bits  bloom      // of what is in slots
 	n     uint32
 	stale uint32 // how many have gone that bits still have
 	// first is the first grant at the scope, with whose texts others share theirs. It may be gone.
 	first *Grant
 }
 
-// Slots of which no filter is made are in one line themselves.
-const (
-	leastSlots = 4
-	fewSlots   = 16
-)
+const leastSlots = 4
 
 func (h *holders) odd() bool { return !usual(segments(h.first.key)) }
 
@@ -174,7 +170,7 @@ func (h *holders) slot(hash uint64) int { return int(hash>>40) & (len(h.slots) -
 
 // has reports whether a reference, whose hash is given, is among them.
 func (h *holders) has(r GroupRef, hash uint64) bool {
-	if h.n == 0 || len(h.slots) > fewSlots && !h.bits.has(hash) {
+	if h.n == 0 || !h.bits.has(hash) {
 		return false
 	}
 	for i := h.slot(hash); ; i = (i + 1) & (len(h.slots) - 1) {
@@ -195,9 +191,7 @@ func (h *holders) add(r GroupRef) {
 		h.grow()
 	}
 	h.put(r)
-	if h.bits != nil {
-		h.bits.add(uint32(r))
-	}
+	h.bits.add(uint32(r))
 	h.n++
 }
 
@@ -222,9 +216,6 @@ func (h *holders) grow() {
 
 // refill makes the filter anew.
 func (h *holders) refill() {
-	if len(h.slots) <= fewSlots {
-		return
-	}
 	h.bits, h.stale = newBloom(len(h.slots)/2), 0
 	for _, s := range h.slots {
 		if s != 0 {
@@ -257,7 +248,7 @@ func (h *holders) remove(r GroupRef) {
 	}
 }
 
-// bloom is a Bloom filter of one hash: it may have what was not added, and has all that was.
+// bloom is a Bloom filter with two bits of one word for each: it may have what was not added, and has all that was.
 type bloom []uint64
 
 // newBloom makes one that has room for n, with 8 to 16 bits for each.
@@ -271,12 +262,17 @@ func newBloom(n int) bloom {
 
 func (b bloom) may(v uint32) bool { return len(b) > 0 && b.has(spread(v)) }
 
-func (b bloom) has(hash uint64) bool { return b[int(hash>>32)&(len(b)-1)]>>(hash>>58)&1 != 0 }
+func (b bloom) has(hash uint64) bool {
+	two := bloomBits(hash)
+	return b[int(hash>>32)&(len(b)-1)]&two == two
+}
 
 func (b bloom) add(v uint32) {
 	h := spread(v)
-	b[int(h>>32)&(len(b)-1)] |= 1 << (h >> 58)
+	b[int(h>>32)&(len(b)-1)] |= bloomBits(h)
 }
+
+func bloomBits(hash uint64) uint64 { return 1<<(hash>>58) | 1<<(hash>>52&63) }
 
 // tagOf is a part of an id that tells most from each other: of ids that are random, and of ones that count up.
 func tagOf(id ident.ObjectID) uint32 {
@@ -304,11 +300,48 @@ func sieveOf(x *Index, m *marks) (s sieve) {
 			continue
 		}
 		if p := x.places.get(m.each[i]); p != nil {
+			Fetch(p)
 			s.places[s.n] = p
 			s.n++
 		}
 	}
 	return s
+}
+
+// expect has the memory fetched that sieveOf will look at.
+func (x *Index) expect(m *marks) {
+	if x == nil || x.places.n == 0 {
+		return
+	}
+	for i := range m.n {
+		if m.odd>>i&1 == 0 || x.odd > 0 {
+			Fetch(&x.places.slots[x.places.home(m.each[i])])
+		}
+	}
+}
+
+// sifts is how many groups are sifted at once.
+const sifts = 64
+
+// sift returns which of at most 64 groups have to be looked at, as a set of their places: ones that can matter, ones that are in
+// others, and some more. It looks at all of them before anything is done about one, so that the memory is waited for once.
+func (s *sieve) sift(refs []GroupRef) (set uint64) {
+	if s.index == nil || s.own != nil || len(s.admins) > 0 {
+		return everything >> (sifts - len(refs))
+	}
+	nested := s.index.nested
+	for i, r := range refs {
+		hash := spread(uint32(r))
+		two := bloomBits(hash)
+		hit := nested[r>>6] >> (r & 63) & 1
+		for _, p := range s.places[:s.n] {
+			if bits := p.bits; bits[int(hash>>32)&(len(bits)-1)]&two == two {
+				hit = 1
+			}
+		}
+		set |= hit << i
+	}
+	return set
 }
 
 // may reports whether a group can matter.

@@ -90,9 +90,11 @@ var roomRules = join(
 		{"cluster/attached", join(words, rules, []string{"cluster", "datadir", "seal", "store", "world"}), nil, "one driver does not know another, nor any face"},
 		{"upkeep", join(words, rules, []string{"store", "seal"}), []string{"net/http"}, "rotation and clean-up work on the store"},
 		{"config", words, []string{"net/http", "database/sql"}, "configuration is a checked value; what it configures reads it, not the reverse"},
+		{"memory", nil, []string{"net/http", "database/sql"}, "where memory lies, and nothing of what is in it"},
 		{"datadir", words, []string{"net/http", "database/sql"}, "which file is where, and nothing of what is in it"},
 		{
 			"server", join(ground, faces(), []string{
+				"mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal", "memory",
 				"page", "handoff", "issuer", "mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal",
 			}),
 			[]string{"flag", "github.com/spf13"},

@@ -20,6 +20,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/keyring"
+	"github.com/keyreeve/keyreeve/internal/memory"
 	"github.com/keyreeve/keyreeve/internal/pki"
 	"github.com/keyreeve/keyreeve/internal/seal"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -101,7 +102,10 @@ func (s *Server) openData(ctx context.Context) error {
 			s.log.Error("the world cannot follow the store: decisions are unknown from now on", "error", err)
 		}
 	})
-	return errors.Join(err, applied)
+	if err = errors.Join(err, applied); err == nil {
+		memory.Settle()
+	}
+	return err
 }
 
 // openFolder opens the database of a data folder, and fills a new one.

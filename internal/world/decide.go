@@ -10,6 +10,8 @@ import (
 // facts are the world as decisions see it. The lock is held.
 type facts World
 
+func (f *facts) Expect(principal ident.ObjectID) { f.nodes.expectNode(&principal) }
+
 func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	if r, ok := f.nodes.search(&id); ok {
 		n := f.nodes.at(r)
@@ -42,10 +44,8 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 
 // raise puts the management groups above its scope into a request. The lock is held.
 func (w *World) raise(req *rbac.Request) {
-	req.Above = nil
-	if n := w.nodes.find(&req.Principal); n != nil && n.who != nil {
-		req.Above = w.keysAbove(n, req.Scope)
-	}
+	w.nodes.expect(&req.Principal)
+	req.Above = w.keysAbove(&req.Principal, req.Scope)
 }
 
 // Decide decides whether a principal may do an action.
@@ -68,6 +68,7 @@ func (w *World) Explain(req rbac.Request) rbac.Decision {
 func (w *World) DecideCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) rbac.ClusterDecision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
+	w.nodes.expect(&ask.Principal)
 	return rbac.DecideCluster(ask, rules, (*facts)(w))
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/memory"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -47,6 +48,7 @@ func (s size) load(b *testing.B) (*world.World, []metric) {
 	}); err != nil {
 		b.Fatal(err)
 	}
+	memory.Settle() // as a server does
 	took, worked := time.Since(start), processTime(b)-cpu
 	if got, _, _ := w.Status(); got != 1 || len(w.GroupsOf(s.user(s.users-1))) < s.each-3 {
 		b.Fatal("the world is not what was put down")

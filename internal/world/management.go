@@ -137,19 +137,23 @@ type ladder struct {
 
 // keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
 // lock is held.
-func (w *World) keysAbove(n *node, scope string) []string {
+func (w *World) keysAbove(principal *ident.ObjectID, scope string) []string {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
 		if err != nil {
 			return nil
 		}
-		if l := w.above[id]; l.home == n.home {
+		l := w.above[id]
+		if n := w.nodes.find(principal); n != nil && n.who != nil && l.home == n.home {
 			return l.keys
 		}
 		return nil
 	}
-	return keys(w.managementGroupsAbove(n.who.Tenant, scope))
+	if p := w.who(principal); p != nil {
+		return keys(w.managementGroupsAbove(p.Tenant, scope))
+	}
+	return nil
 }
 
 func keys(groups []resource.ManagementGroup) []string {

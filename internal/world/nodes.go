@@ -70,6 +70,32 @@ func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
 	}
 }
 
+// expect has the memory fetched where an object's number is looked up.
+func (n *nodes) expect(id *ident.ObjectID) {
+	if slots := n.numbers.slots; len(slots) > 0 {
+		rbac.Fetch(&slots[int(uint32(n.hash(id)))&(len(slots)-1)])
+	}
+}
+
+// expectNode goes on from there to the object's node.
+func (n *nodes) expectNode(id *ident.ObjectID) {
+	if n.length == 0 {
+		return
+	}
+	h := uint32(n.hash(id))
+	slots := n.numbers.slots
+	for i := int(h); ; i++ {
+		s := slots[i&(len(slots)-1)]
+		if s == 0 {
+			return
+		}
+		if uint32(s>>32) == h {
+			rbac.Fetch(n.at(rbac.GroupRef(s) - 1))
+			return
+		}
+	}
+}
+
 // find returns an object's node, or nil.
 func (n *nodes) find(id *ident.ObjectID) *node {
 	if r, ok := n.search(id); ok {

@@ -30,6 +30,8 @@ func held(list []*rbac.Grant) *rbac.Grants {
 	return out
 }
 
+func (*obvious) Expect(ident.ObjectID) {}
+
 func (o *obvious) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	o.groups = o.w.GroupsOf(id)
 	refs := make([]rbac.GroupRef, len(o.groups))
