@@ -15,13 +15,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/cli/az"
 	"github.com/keyreeve/keyreeve/internal/datadir"
 )
 
 // Deps are what the commands work with.
 type Deps struct {
 	Version string
-	Out     io.Writer
+	// Args is the command line without the program's name.
+	Args []string
+	In   io.Reader
+	Out  io.Writer
 	Err     io.Writer
 	Now     func() time.Time
 	// Executable is the path of this program; its neighbours are localkube and the clients.
@@ -42,7 +46,9 @@ func New(d Deps) *cobra.Command {
 	}
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
-	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d))
+	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d), connectCommand(d))
+	root.AddCommand(az.Commands(az.Deps{In: d.In, Out: d.Out, Err: d.Err, Now: d.Now, Workstation: workstationDir})...)
+	root.SetArgs(az.Arguments(root, d.Args))
 	return root
 }
 
