@@ -184,6 +184,10 @@ func (c *connection) meet(ctx context.Context, d Deps, login, known string) (int
 		// What this machine trusts, by its own settings or since the last time, needs no question.
 		in, err := introduce(ctx, login, known)
 		if err == nil {
+			// The authority is kept even if the machine trusts it at the moment: its settings may change.
+			if _, failed := introduce(ctx, login, in.CA); known == "" && in.CA != "" && failed == nil {
+				known = in.CA
+			}
 			return in, known, nil
 		}
 		var untrusted *tls.CertificateVerificationError

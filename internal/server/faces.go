@@ -26,6 +26,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/mirror"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/onboard"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/signin"
@@ -57,7 +58,12 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) htt
 	signin.Handler{
 		DB: s.db, World: s.world, Logon: logons, Catalog: catalog, Sealer: s.sealer, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
-	return discovery.FoldPaths(mux)
+	outer := http.NewServeMux()
+	onboard.Handler{
+		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: string(s.tls.CertPEM()), Clients: s.cfg.Clients, Now: now, Log: log,
+	}.Mount(outer)
+	outer.Handle("/", discovery.FoldPaths(mux))
+	return outer
 }
 
 // graphFace builds the Graph API.

@@ -131,7 +131,7 @@ func (c command) cobra(d Deps, name string) *cobra.Command {
 var everywhere = []flag{
 	{name: "output", short: "o", help: "json, jsonc, yaml, yamlc, table, tsv or none (default $AZURE_CORE_OUTPUT, else json)"},
 	{name: "query", help: "JMESPath expression that picks from the result"},
-	{name: "subscription", help: "name or id of a subscription (default: see `keyreeve account set`)"},
+	{name: "subscription", help: "name or id of a subscription (default: see keyreeve account set)"},
 	{name: "only-show-errors", kind: toggle, help: "no warnings"},
 	{name: "verbose", kind: toggle, help: "taken for az's sake"},
 	{name: "debug", kind: toggle, help: "taken for az's sake"},
