@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
@@ -74,6 +76,7 @@ var unique = []struct {
 	{regexp.MustCompile(`-NAME-[0-9a-f]{6}-[0-9a-z]{8}\.`), "-NAME-HOST."},
 	{regexp.MustCompile(`NAME-twins-[0-9a-f]{6}-[0-9a-z]{8}\.`), "HOST."},
 	{regexp.MustCompile(`"(password|secretText)": "[^"]+"`), `"$1": "SECRET"`},
+	{regexp.MustCompile(`S-1-12-1(-[0-9]+){4}`), "SID"},
 	{regexp.MustCompile(`"hint": "[^"]+"`), `"hint": "HINT"`},
 }
 
@@ -348,4 +351,75 @@ func canonicalYAML(t *testing.T, text []byte) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// TestInstallCLI installs kubectl and kubelogin from the server, with az and with keyreeve.
+func TestInstallCLI(t *testing.T) {
+	k := harness.Up(t)
+	env := k.Env(t.TempDir())
+	e, err := k.Data.Endpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := harness.Must(t, env, "clients/kubelogin", "--version")
+	version := regexp.MustCompile(`v([0-9]+\.[0-9]+\.[0-9]+)`).FindStringSubmatch(index)
+	if version == nil {
+		t.Fatalf("kubelogin says %q", index)
+	}
+	dir := t.TempDir()
+	own, theirs := filepath.Join(dir, "own"), filepath.Join(dir, "az")
+	harness.Must(t, env, "clients/az", "aks", "install-cli", "--install-location", filepath.Join(theirs, "kubectl"),
+		"--base-src-url", e.Login+"/clients/kubectl", "--kubelogin-install-location", filepath.Join(theirs, "kubelogin"),
+		"--kubelogin-base-src-url", e.Login+"/clients/kubelogin", "--kubelogin-version", version[1])
+	harness.Must(t, env, "keyreeve", "aks", "install-cli", "--install-location", filepath.Join(own, "kubectl"),
+		"--kubelogin-install-location", filepath.Join(own, "kubelogin"))
+	for _, name := range []string{"kubectl", "kubelogin"} {
+		want, err := os.ReadFile(harness.Program(t, "clients/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, place := range []string{own, theirs} {
+			got, err := os.ReadFile(filepath.Join(place, name))
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: not what the server has: %v", filepath.Join(place, name), err)
+			}
+			if info, err := os.Stat(filepath.Join(place, name)); err != nil || info.Mode().Perm()&0o111 != 0o111 {
+				t.Errorf("%s may not be run by everyone: %v", filepath.Join(place, name), err)
+			}
+		}
+	}
+}
+
+// BenchmarkCompareShow runs `aks show` with az and with keyreeve in turns, each a process, both warm.
+func BenchmarkCompareShow(b *testing.B) {
+	k := harness.Up(b)
+	env := k.Env(b.TempDir())
+	programs := []string{"clients/az", "keyreeve"}
+	for _, program := range programs {
+		harness.Must(b, env, program, "login", "-u", k.Admin.UserPrincipalName, "-p", k.Admin.Password, "-o", "none")
+	}
+	harness.Must(b, env, "keyreeve", "group", "create", "-n", "rg", "-l", "eastus", "-o", "none")
+	harness.Must(b, env, "keyreeve", "aks", "create", "-g", "rg", "-n", "c1", "--node-count", "1", "--no-ssh-key", "-o", "none")
+	took := map[string][]time.Duration{}
+	show := func(program string) {
+		start := time.Now()
+		harness.Must(b, env, program, "aks", "show", "-g", "rg", "-n", "c1", "-o", "none")
+		took[program] = append(took[program], time.Since(start))
+	}
+	show(programs[0])
+	show(programs[1])
+	clear(took)
+	for b.Loop() {
+		show(programs[0])
+		for range 10 {
+			show(programs[1])
+		}
+	}
+	median := func(program string) time.Duration {
+		slices.Sort(took[program])
+		return took[program][len(took[program])/2]
+	}
+	b.ReportMetric(float64(median("keyreeve").Microseconds())/1000, "keyreeve-ms")
+	b.ReportMetric(float64(median("clients/az").Microseconds())/1000, "az-ms")
+	b.ReportMetric(float64(median("clients/az"))/float64(median("keyreeve")), "times")
 }

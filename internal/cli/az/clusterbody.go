@@ -170,9 +170,6 @@ func (x *call) newPool() (map[string]any, error) {
 	if x.given("labels") {
 		pool["nodeLabels"] = tagMap(x.words("labels"))
 	}
-	if pool["type"] == "VirtualMachineScaleSets" && x.command.path == "aks nodepool add" && x.given("tags") {
-		pool["tags"] = tagMap(x.words("tags"))
-	}
 	return pool, nil
 }
 

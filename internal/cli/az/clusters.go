@@ -2,7 +2,11 @@ package az
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 const (
@@ -12,7 +16,7 @@ const (
 
 	clusterTable = "{Name:name, Location:location, ResourceGroup:resourceGroup, KubernetesVersion:kubernetesVersion, " +
 		"CurrentKubernetesVersion:currentKubernetesVersion, ProvisioningState:provisioningState, Fqdn:fqdn || privateFqdn}"
-	versionTable = "reverse(values[].patchVersions[].items(@)[].{KubernetesVersion:[0], Upgrades:join(', ', [1].upgrades || `[\"None available\"]`)})"
+	versionTable = "[].{KubernetesVersion:version, IsPreview:isPreview, Upgrades:upgrades, SupportPlan:supportPlan}"
 )
 
 var (
@@ -99,7 +103,7 @@ func clusterCommands() []command {
 			run: func(x *call) (any, error) { return nil, x.wait(clusterPath+clustersAPI, "ManagedCluster") },
 		},
 		{
-			path: "aks get-versions", short: "List the versions of Kubernetes", kind: "KubernetesVersionListResult", table: versionTable,
+			path: "aks get-versions", short: "List the versions of Kubernetes", kind: "KubernetesVersionListResult", table: versionTable, rows: versionRows,
 			flags: []flag{{name: "location", short: "l", help: "location", must: true}},
 			get:   "/subscriptions/{sub}/providers/Microsoft.ContainerService/locations/{location}/kubernetesVersions" + clustersAPI,
 		},
@@ -157,6 +161,53 @@ func withoutNulls(v any) any {
 		}
 	}
 	return v
+}
+
+// versionRows makes a row of each patch version, the newest first.
+func versionRows(v any) any {
+	m, _ := v.(map[string]any)
+	values, _ := m["values"].([]any)
+	var rows []any
+	for _, minor := range values {
+		minor, _ := minor.(map[string]any)
+		capabilities, _ := minor["capabilities"].(map[string]any)
+		patches, _ := minor["patchVersions"].(map[string]any)
+		for version, patch := range patches {
+			patch, _ := patch.(map[string]any)
+			upgrades := joined(patch["upgrades"])
+			if upgrades == "" {
+				upgrades = "None available"
+			}
+			rows = append(rows, map[string]any{
+				"version": version, "isPreview": minor["isPreview"], "upgrades": upgrades, "supportPlan": joined(capabilities["supportPlan"]),
+			})
+		}
+	}
+	slices.SortFunc(rows, func(a, b any) int {
+		x, _ := a.(map[string]any)
+		y, _ := b.(map[string]any)
+		return slices.Compare(numbers(str(y, "version")), numbers(str(x, "version")))
+	})
+	return rows
+}
+
+func joined(v any) string {
+	list, _ := v.([]any)
+	var texts []string
+	for _, x := range list {
+		texts = append(texts, fmt.Sprint(x))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// numbers are the parts of a version.
+func numbers(version string) []int {
+	var out []int
+	for part := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(part) // what is no number comes first
+		out = append(out, n)
+	}
+	return out
 }
 
 func drop(m map[string]any, name string) {
@@ -238,6 +289,10 @@ func poolCommands() []command {
 				body, err := x.newPool()
 				if err != nil {
 					return nil, err
+				}
+				body["scaleDownMode"], body["upgradeSettings"] = "Delete", map[string]any{"undrainableNodeBehavior": "Schedule"}
+				if x.given("tags") {
+					body["tags"] = tagMap(x.words("tags"))
 				}
 				return x.operate(http.MethodPut, pool, map[string]any{"properties": body}, pool)
 			},

@@ -39,8 +39,9 @@ type command struct {
 	list bool
 	// then changes the shaped result.
 	then func(any) any
-	// table makes a table of the result.
+	// table makes a table of the result, or of the rows that are made of it first.
 	table string
+	rows  func(any) any
 	// long says that the command follows a long-running operation, unless --no-wait is given.
 	long bool
 	// confirm is asked before the command does something that cannot be undone, unless --yes is given.
@@ -193,7 +194,11 @@ func (c command) execute(d Deps, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return p.Print(d.Out, shape.AddResourceGroups(v))
+	v = shape.AddResourceGroups(v)
+	if format == "table" && p.Query == "" && c.rows != nil {
+		v = c.rows(v)
+	}
+	return p.Print(d.Out, v)
 }
 
 func (c command) result(x *call) (any, error) {
