@@ -39,6 +39,7 @@ test:
 	phase test/localkube go -C localkube test -timeout 25m $(TESTFLAGS) ./...; \
 	phase test/bench go -C bench test $(TESTFLAGS) ./...; \
 	phase test/tools go -C tools test $(TESTFLAGS) ./...; \
+	phase test/helm go -C tools/helm test $(TESTFLAGS) ./...; \
 	phase fuzz $(MAKE) fuzz FUZZTIME=1s; \
 	if [ $${#failed[@]} -gt 0 ]; then echo "make test: FAILED: $${failed[*]}" >&2; exit 1; fi; \
 	echo "make test: everything passed"
@@ -63,7 +64,7 @@ clients:
 ## lint: formatting, linters and tidy go.mod files, on every module
 .PHONY: lint
 lint:
-	@scripts/lint.sh run $(MODULES) tools/kubectl
+	@scripts/lint.sh run $(MODULES) tools/kubectl tools/helm
 
 ## fmt: rewrite every Go file as the lint gate wants it formatted
 .PHONY: fmt

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the real clients that the tests run, each at the version pinned here, and links them in bin/clients.
 #
-#   scripts/clients.sh [kubectl|kubelogin|helm|az|az-2.45|browser]...     (none named: all)
+#   scripts/clients.sh [kubectl|kubelogin|helm|az|az-2.45|browser|postgres]...     (none named: all)
 #
-# Nothing on the host changes, except that `browser` installs Debian's Chromium where there is none. Each client lives
+# Nothing on the host changes, except that `browser` and `postgres` install Debian's Chromium and
+# PostgreSQL where there are none. Each client lives
 # in the cache (see cache_dir) in a folder named for its version. A folder is built aside, run to see its version, and
 # only then renamed into place: one that is there is complete. It is run again here before it is believed.
 set -eEuo pipefail
@@ -293,13 +294,41 @@ browser() {
 	say "browser: $("$path" --version 2>/dev/null)"
 }
 
+# --- PostgreSQL ----------------------------------------------------------------------------------------------------
+
+# The tests start servers of their own from the programs of the host's package; the one that the package may start at
+# boot is left alone.
+postgres() {
+	local found sudo=()
+	found=$(existing /usr/lib/postgresql/*/bin/initdb | tail -n 1)
+	[ -n "$found" ] || found=$(command -v initdb) || true
+	if [ -z "$found" ]; then
+		command -v apt-get >/dev/null || die "no PostgreSQL and no apt-get: install PostgreSQL so that 'initdb' is on the PATH"
+		if [ "$(id -u)" != 0 ]; then
+			sudo -n true 2>/dev/null ||
+				die "the store's tests need PostgreSQL, and this user may not install it: run 'apt-get install postgresql' as root"
+			sudo=(sudo -n)
+		fi
+		say "postgresql: installing from the host's Debian packages"
+		"${sudo[@]}" apt-get update -qq
+		# No cluster: postgresql-common would make one, and start it.
+		"${sudo[@]}" mkdir -p /etc/postgresql-common
+		[ -e /etc/postgresql-common/createcluster.conf ] ||
+			echo 'create_main_cluster = false' | "${sudo[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+		"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+		found=$(existing /usr/lib/postgresql/*/bin/initdb | tail -n 1)
+		[ -n "$found" ] || die "postgresql was installed but has no initdb"
+	fi
+	say "postgres: $("${found%initdb}postgres" --version)"
+}
+
 # -------------------------------------------------------------------------------------------------------------------
 
-[ $# -gt 0 ] || set -- az az-2.45 browser kubelogin kubectl helm
+[ $# -gt 0 ] || set -- az az-2.45 browser postgres kubelogin kubectl helm
 for client in "$@"; do
 	case $client in
-	kubectl | kubelogin | helm | az | browser) "$client" ;;
+	kubectl | kubelogin | helm | az | browser | postgres) "$client" ;;
 	az-2.45) az_legacy ;;
-	*) die "no client '$client': kubectl, kubelogin, helm, az, az-2.45, browser" ;;
+	*) die "no client '$client': kubectl, kubelogin, helm, az, az-2.45, browser, postgres" ;;
 	esac
 done

@@ -18,6 +18,7 @@ const (
 	SignInFailed           Event = "signInFailed"
 	TokenIssued            Event = "tokenIssued"
 	RefreshReused          Event = "refreshTokenReused"
+	CodeReused             Event = "authorizationCodeReused"
 	DeviceApproved         Event = "deviceApproved"
 	DeviceDeclined         Event = "deviceDeclined"
 	SessionRevoked         Event = "sessionRevoked"

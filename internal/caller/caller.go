@@ -7,6 +7,7 @@
 package caller
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,18 @@ type Checker struct {
 	Verifier *token.Verifier
 	World    *world.World
 	Now      func() time.Time
+	// Lag is how long the world may be behind those who issue tokens, where other processes do; 0 where this one does. A
+	// token that is younger, and whose session or principal the world does not know, is waited for and then not refused but
+	// unknown.
+	Lag time.Duration
+}
+
+// errBehind says that a token is of something that the world does not know yet.
+var errBehind = errors.New("caller: the token is newer than what is known")
+
+// behind is a refusal that may be for want of news.
+func behind(err error) error {
+	return fault.As(err).Because(errors.Join(errors.Unwrap(err), errBehind))
 }
 
 // Check returns the caller that a raw access token stands for. Its errors are faults:
@@ -69,16 +82,37 @@ func (c Checker) Check(raw string) (Caller, error) {
 	if err != nil {
 		return Caller{}, c.refused(err)
 	}
+	out, err := c.know(claims)
+	if c.Lag == 0 || !errors.Is(err, errBehind) || c.Now().Sub(time.Unix(claims.IssuedAt, 0)) > c.Lag {
+		return out, err
+	}
+	// What the token is of comes with the feed, most often within milliseconds.
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		<-tick.C
+		if out, err = c.know(claims); !errors.Is(err, errBehind) {
+			return out, err
+		}
+	}
+	return Caller{}, fault.New(fault.Unavailable, "ServiceUnavailable", "The sign-in is not known here yet. Please try again.").Because(err)
+}
+
+// know returns the caller of claims that were verified, from what the world holds.
+func (c Checker) know(claims token.Access) (Caller, error) {
 	p, ok := c.World.Principal(claims.Object)
-	if !ok || p.Tenant != claims.Tenant || (p.Kind == world.User) != (claims.IdentityType == token.TypeUser) {
-		return Caller{}, gone("The access token is invalid: its principal does not exist in the tenant.")
+	if !ok {
+		return Caller{}, behind(gone(claims, "The access token is invalid: its principal does not exist in the tenant."))
+	}
+	if p.Tenant != claims.Tenant || (p.Kind == world.User) != (claims.IdentityType == token.TypeUser) {
+		return Caller{}, gone(claims, "The access token is invalid: its principal does not exist in the tenant.")
 	}
 	if !p.Enabled {
-		return Caller{}, gone("The access token is invalid: its principal is disabled.")
+		return Caller{}, gone(claims, "The access token is invalid: its principal is disabled.")
 	}
 	// iat has whole seconds; see token.IssuedAfter for the second of the revocation itself.
 	if time.Unix(claims.IssuedAt, 0).Before(p.ValidFrom) {
-		return Caller{}, revoked()
+		return Caller{}, revoked(claims)
 	}
 	out := Caller{
 		Kind: User, Tenant: claims.Tenant, Object: claims.Object, Name: p.Name, Client: claims.AppID,
@@ -89,13 +123,16 @@ func (c Checker) Check(raw string) (Caller, error) {
 	if p.Kind == world.ServicePrincipal {
 		out.Kind = ServicePrincipal
 		if p.AppID != claims.AppID {
-			return Caller{}, gone("The access token is invalid: it was issued to another application.")
+			return Caller{}, gone(claims, "The access token is invalid: it was issued to another application.")
 		}
 		return out, nil
 	}
 	s, ok := c.World.Session(claims.Session)
-	if !ok || s.User != claims.Object || !s.Live(c.Now()) || s.CreatedAt.Before(p.ValidFrom) {
-		return Caller{}, revoked()
+	if !ok {
+		return Caller{}, behind(revoked(claims))
+	}
+	if s.User != claims.Object || !s.Live(c.Now()) || s.CreatedAt.Before(p.ValidFrom) {
+		return Caller{}, revoked(claims)
 	}
 	return out, nil
 }

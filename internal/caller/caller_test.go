@@ -154,11 +154,8 @@ func TestRevocationsReachTheChecker(t *testing.T) {
 			if !fault.Is(err, fault.Unauthenticated) {
 				t.Fatal(err)
 			}
-			if name == "sessions ended" {
-				challenge := caller.Challenge(err, s.BaseURL, s.Tenant.ID, s.Clock.Now())
-				if !strings.Contains(challenge, `error="insufficient_claims", claims="`) {
-					t.Errorf("clients are not told to come back: %s", challenge)
-				}
+			if name == "sessions ended" && !caller.Revoked(err) {
+				t.Error("the refusal does not say that it was revoked")
 			}
 		})
 	}
@@ -178,5 +175,38 @@ func TestUnknownIsNotNo(t *testing.T) {
 	}
 	if g := caller.ForGraph(err); !fault.Is(g, fault.Unavailable) {
 		t.Errorf("Graph: %v", g)
+	}
+}
+
+// TestOnlyTheCapableAreChallenged: a client that did not say that it understands claims challenges gets a plain refusal,
+// and no token for a day.
+func TestOnlyTheCapableAreChallenged(t *testing.T) {
+	s := logintest.Start(t)
+	for _, row := range []struct {
+		claims, says string
+		least, most  time.Duration
+	}{
+		{"", `error="invalid_token"`, time.Hour, 75 * time.Minute},
+		{`{"access_token":{"xms_cc":{"values":["CP1"]}}}`, `error="insufficient_claims", claims="`, 24 * time.Hour, 28 * time.Hour},
+	} {
+		raw := s.Post("/organizations/oauth2/v2.0/token", "grant_type", "password", "client_id", directory.AzureCLI().String(),
+			"username", s.Alice.UserPrincipalName, "password", logintest.Password, "scope", "https://management.azure.com/.default",
+			"claims", row.claims).Str(t, "access_token")
+		check := s.Checker(directory.ResourceManager())
+		who, err := check.Check(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life := who.Expires.Sub(who.IssuedAt); life < row.least || life > row.most {
+			t.Errorf("%q: lives %s", row.claims, life)
+		}
+		s.Clock.Move(time.Second)
+		alice := s.Alice
+		alice.SessionsValidFrom = s.Clock.Now()
+		s.Update(func(tx *store.Tx) error { return tx.PutUser(alice) })
+		_, err = check.Check(raw)
+		if got := caller.Challenge(err, "https://login.test", s.Tenant.ID, s.Clock.Now()); !strings.Contains(got, row.says) {
+			t.Errorf("%q: %s", row.claims, got)
+		}
 	}
 }

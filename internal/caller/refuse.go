@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +22,11 @@ const (
 	ExpiredToken  = "ExpiredAuthenticationToken"
 )
 
-// errRevoked is the cause of refusing a good token whose session or principal was revoked.
-var errRevoked = errors.New("caller: revoked")
+// revocation is the cause of refusing a good token whose session or principal was revoked. challenge says that its client
+// declared that it understands claims challenges (xms_cc: CP1), gone that the principal is not there any more or disabled.
+type revocation struct{ challenge, gone bool }
+
+func (revocation) Error() string { return "caller: revoked" }
 
 // usTime is the form of times in ARM's texts (recorded: '3/5/2025 1:40:20 AM').
 const usTime = "1/2/2006 3:04:05 PM"
@@ -70,21 +74,38 @@ func (c Checker) refused(err error) error {
 	return f.Because(r)
 }
 
-func gone(text string) error { return fault.New(fault.Unauthenticated, InvalidToken, "%s", text) }
-
-func revoked() error {
-	return fault.New(fault.Unauthenticated, InvalidToken,
-		"The access token has been revoked. Sign in again.").Because(errRevoked)
+func gone(claims token.Access, text string) error {
+	return fault.New(fault.Unauthenticated, InvalidToken, "%s", text).Because(revocation{capable(claims), true})
 }
 
-// Revoked reports whether err refuses a token that was good until it was revoked.
-func Revoked(err error) bool { return errors.Is(err, errRevoked) }
+func revoked(claims token.Access) error {
+	return fault.New(fault.Unauthenticated, InvalidToken,
+		"The access token has been revoked. Sign in again.").Because(revocation{capable(claims), false})
+}
+
+// capable reports whether the client of a token understands claims challenges (continuous access evaluation).
+func capable(claims token.Access) bool {
+	return slices.ContainsFunc(claims.Capabilities, func(c string) bool { return strings.EqualFold(c, "CP1") })
+}
+
+// Revoked reports whether err refuses a token that was good until it, its session or its principal's were revoked.
+func Revoked(err error) bool {
+	r, ok := errors.AsType[revocation](err)
+	return ok && !r.gone
+}
+
+// Challengeable reports whether err refuses a token that was good before, to a client that understands being told to get
+// another one.
+func Challengeable(err error) bool {
+	r, ok := errors.AsType[revocation](err)
+	return ok && r.challenge
+}
 
 // Challenge returns the WWW-Authenticate value that goes with a refusal (RFC 6750 3). login is the login address;
 // tenant may be zero.
 //
-// A token that was revoked is answered with a claims challenge, so that clients which can handle one (az, azcore)
-// ask for a new token at once instead of failing until the old one expires.
+// A token that was revoked is answered with a claims challenge where its client declared that it understands one (az,
+// azcore): it then asks for a new token at once instead of failing until the old one expires.
 func Challenge(err error, login string, tenant ident.TenantID, now time.Time) string {
 	segment := "common"
 	if !tenant.IsZero() {
@@ -95,7 +116,7 @@ func Challenge(err error, login string, tenant ident.TenantID, now time.Time) st
 	if f == nil || f.Code == Failed {
 		return where
 	}
-	if Revoked(err) {
+	if Challengeable(err) {
 		claims := fmt.Sprintf(`{"access_token":{"nbf":{"essential":true,"value":"%d"}}}`, now.Unix())
 		return where + fmt.Sprintf(`, error="insufficient_claims", claims="%s"`, base64.StdEncoding.EncodeToString([]byte(claims)))
 	}

@@ -26,8 +26,8 @@ type Deps struct {
 	Args []string
 	In   io.Reader
 	Out  io.Writer
-	Err     io.Writer
-	Now     func() time.Time
+	Err  io.Writer
+	Now  func() time.Time
 	// Executable is the path of this program; its neighbours are localkube and the clients.
 	Executable string
 }
@@ -47,6 +47,7 @@ func New(d Deps) *cobra.Command {
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
 	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d), connectCommand(d))
+	root.AddCommand(serveCommand(d), initCommand(d), configCommand(d), backupCommand(d), restoreCommand(d))
 	root.AddCommand(az.Commands(az.Deps{In: d.In, Out: d.Out, Err: d.Err, Now: d.Now, Workstation: workstationDir})...)
 	root.SetArgs(az.Arguments(root, d.Args))
 	return root

@@ -54,6 +54,9 @@ func (d Dir) InitialAdmin() string { return d.path("initial-admin.json") }
 // EndpointsFile says where the listeners are.
 func (d Dir) EndpointsFile() string { return d.path("endpoints.json") }
 
+// Brand says how the sign-in pages show whose they are; it need not be there.
+func (d Dir) Brand() string { return d.path("brand.json") }
+
 // Clusters holds a folder for each embedded cluster.
 func (d Dir) Clusters() string { return d.path("clusters") }
 

@@ -131,7 +131,7 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 		return then(tx.PutGroup(group(2*k)), func() { h.groups[k] = true })
 	case 4, 5, 6, 7, 8:
 		who := somebody()
-		return then(tx.AddMember(oid("group", 2*k), holderID(who)), func() { h.members[k] = append(h.members[k], who) })
+		return then(join(tx, oid("group", 2*k), holderID(who)), func() { h.members[k] = append(h.members[k], who) })
 	case 9, 10, 11:
 		k = h.someKey(draw, k)
 		if len(h.members[k]) == 0 {
@@ -181,12 +181,11 @@ func then(err error, model func()) error {
 	return err
 }
 
-// forget takes somebody who is gone out of all groups, and out of what was assigned.
+// forget takes somebody who is gone out of all groups. What was assigned stays with the id, as in the real directory.
 func (h *history) forget(who string) {
 	for g := range h.members {
 		h.members[g] = slices.DeleteFunc(h.members[g], func(m string) bool { return m == who })
 	}
-	maps.DeleteFunc(h.assigned, func(_ int, a [2]string) bool { return a[0] == who })
 }
 
 func placeOf(scope string) string {

@@ -2,8 +2,11 @@ package graph
 
 import (
 	"net/http"
+	"strings"
 
+	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/web"
 )
@@ -41,7 +44,11 @@ func (h *Handler) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	case fault.Unauthenticated:
 		status, code = http.StatusUnauthorized, "InvalidAuthenticationToken"
 		if w.Header().Get("WWW-Authenticate") == "" {
-			w.Header().Set("WWW-Authenticate", `Bearer realm=""`)
+			challenge := `Bearer realm=""`
+			if caller.Challengeable(err) {
+				challenge += ", " + strings.TrimPrefix(caller.Challenge(err, h.LoginURL, ident.TenantID{}, h.Now()), "Bearer ")
+			}
+			w.Header().Set("WWW-Authenticate", challenge)
 		}
 	case fault.Forbidden:
 		status, code = http.StatusForbidden, "Authorization_RequestDenied"

@@ -35,8 +35,10 @@ type Handler struct {
 	HashPassword func(password string) (string, error)
 	// BaseURL is the origin that clients use, without a trailing slash: https://graph.example.com:8445.
 	BaseURL string
-	Now     func() time.Time
-	Log     *slog.Logger
+	// LoginURL is the login address, which challenges name.
+	LoginURL string
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Mount puts the face on a mux that serves its origin alone.

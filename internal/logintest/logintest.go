@@ -19,14 +19,19 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/logon"
+	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/oauth/manage"
+	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/signin"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -78,7 +83,7 @@ func (c *Clock) Run() {
 
 // Service is a running token service and its world.
 type Service struct {
-	*testing.T
+	testing.TB
 	DB      *store.DB
 	World   *world.World
 	Ring    *keyring.Ring
@@ -89,6 +94,8 @@ type Service struct {
 	// BaseURL is the login address; Client trusts its certificate and follows no redirects.
 	BaseURL string
 	Client  *http.Client
+	// Handler is what serves, for those who measure without a connection.
+	Handler http.Handler
 	CA      *x509.CertPool
 
 	Tenant, Other     directory.Tenant
@@ -100,9 +107,9 @@ type Service struct {
 }
 
 // Start starts a service. Its clock stands still until it is moved.
-func Start(t *testing.T) *Service {
+func Start(t testing.TB) *Service {
 	t.Helper()
-	s := &Service{T: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
+	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
 	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	s.DB, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: s.Clock.Now})
@@ -120,7 +127,8 @@ func Start(t *testing.T) *Service {
 	s.fill(hasher)
 
 	mux := http.NewServeMux()
-	server := httptest.NewTLSServer(discovery.FoldPaths(mux))
+	s.Handler = discovery.FoldPaths(mux)
+	server := httptest.NewTLSServer(s.Handler)
 	t.Cleanup(server.Close)
 	s.BaseURL = server.URL
 	s.CA = x509.NewCertPool()
@@ -133,12 +141,23 @@ func Start(t *testing.T) *Service {
 	s.Catalog = directory.NewCatalog(ARMURL, GraphURL)
 	s.Logon = &logon.Service{DB: s.DB, World: s.World, Hasher: hasher, Now: s.Clock.Now}
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
-	grant.Handler{
+	grants := grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
-		Now: s.Clock.Now, Log: log,
+		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now},
+	}.Prepared()
+	grants.Mount(mux)
+	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
+	printer, err := page.NewPrinter(page.Brand{}, s.BaseURL, s.Clock.Now)
+	s.must(err)
+	authorize.Handler{
+		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
+	}.Mount(mux)
+	manage.Handler{
+		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
+		Authenticate: grants.Authenticate,
 	}.Mount(mux)
 	signin.Handler{
-		DB: s.DB, World: s.World, Logon: s.Logon, Catalog: s.Catalog, Sealer: keytest.Sealer(t), BaseURL: s.BaseURL,
+		DB: s.DB, Logon: s.Logon, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL,
 		Now: s.Clock.Now, Log: log,
 	}.Mount(mux)
 	return s
@@ -161,8 +180,8 @@ func (s *Service) Update(f func(*store.Tx) error) {
 // fill makes the small world.
 func (s *Service) fill(hasher *proof.Hasher) {
 	now := s.Clock.Now()
-	key := keytest.Key(s.T, 0, now.Add(-time.Hour))
-	s.Ring = keytest.Ring(s.T, key)
+	key := keytest.Key(s.TB, 0, now.Add(-time.Hour))
+	s.Ring = keytest.Ring(s.TB, key)
 	s.Tenant = directory.Tenant{
 		ID: ident.New[ident.TenantID](), DisplayName: "Contoso", Domains: []string{"contoso.test", "www.contoso.test"}, CreatedAt: now,
 		PasswordGrantClients: []ident.ClientID{directory.AzureCLI(), directory.AKSClient()},
@@ -179,7 +198,7 @@ func (s *Service) fill(hasher *proof.Hasher) {
 	s.AppSecret, s.AppObject = secret, ident.New[ident.ObjectID]()
 	hash, err := hasher.Hash(s.Context(), Password)
 	s.must(err)
-	sealed, err := key.Seal(keytest.Sealer(s.T))
+	sealed, err := key.Seal(keytest.Sealer(s.TB))
 	s.must(err)
 	s.Update(func(tx *store.Tx) error {
 		for _, t := range []directory.Tenant{s.Tenant, s.Other} {

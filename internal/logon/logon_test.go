@@ -59,20 +59,22 @@ func TestUnknownNamesCostAsMuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Update(func(tx *store.Tx) error { return tx.PutPassword(s.Alice.ID, hash) })
-	fastest := func(name string) time.Duration {
-		best := time.Hour
-		for range 3 {
+	names := []string{s.Alice.UserPrincipalName, "nobody@contoso.test", "nobody@nowhere.test", "nonsense", ""}
+	fastest := make([]time.Duration, len(names))
+	// In turns, so that a busy machine slows all of them alike.
+	for range 5 {
+		for i, name := range names {
 			started := time.Now()
 			_, err := s.Logon.Password(t.Context(), ident.TenantID{}, name, "wrong", logon.Origin{})
 			wantNumber(t, err, oauth.BadCredentials())
-			best = min(best, time.Since(started))
+			if took := time.Since(started); fastest[i] == 0 || took < fastest[i] {
+				fastest[i] = took
+			}
 		}
-		return best
 	}
-	known := fastest(s.Alice.UserPrincipalName)
-	for _, name := range []string{"nobody@contoso.test", "nobody@nowhere.test", "nonsense", ""} {
-		if took := fastest(name); took < known/4 {
-			t.Errorf("%q was answered after %s, a name that exists after %s", name, took, known)
+	for i, name := range names {
+		if fastest[i] < fastest[0]/4 {
+			t.Errorf("%q was answered after %s, a name that exists after %s", name, fastest[i], fastest[0])
 		}
 	}
 }

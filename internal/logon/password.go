@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
@@ -15,6 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/oauth"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/internal/throttle"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
 
@@ -24,6 +27,32 @@ type Service struct {
 	World  *world.World
 	Hasher *proof.Hasher
 	Now    func() time.Time
+
+	once sync.Once
+	// wrong bounds wrong passwords from one address, whoever they are for: the lock of an account does not stop somebody
+	// who tries one password on each (password spraying).
+	wrong throttle.Limit
+}
+
+// One address may be wrong this often at once, and once more every wrongPause.
+const (
+	wrongBurst = 100
+	wrongPause = 3 * time.Second
+)
+
+func (s *Service) init() { s.wrong.Burst, s.wrong.Every = wrongBurst, wrongPause }
+
+// network is what is counted as one address: of IPv6, all that one site has (RFC 6177).
+func network(remoteAddr string) string {
+	ip, err := netip.ParseAddr(remoteAddr)
+	if err != nil || ip.Unmap().Is4() {
+		return remoteAddr
+	}
+	p, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return remoteAddr
+	}
+	return p.String()
 }
 
 // Origin is what the record of a sign-in says of where it came from.
@@ -52,7 +81,11 @@ const maxName = 320
 //
 // A name that nobody has is answered like a wrong password, after the same work, and is locked like a real one.
 func (s *Service) Password(ctx context.Context, hint ident.TenantID, name, password string, from Origin) (Verified, error) {
+	s.once.Do(s.init)
 	at := s.Now()
+	if !s.wrong.Left(network(from.RemoteAddr), at) {
+		return Verified{}, oauth.TooManyGuesses()
+	}
 	name = strings.TrimSpace(name)
 	_, domain, ok := strings.Cut(name, "@")
 	if !ok || len(name) > maxName || strings.Contains(domain, "@") {
@@ -100,6 +133,7 @@ func (s *Service) Password(ctx context.Context, hint ident.TenantID, name, passw
 
 // failed counts a wrong password and returns the refusal.
 func (s *Service) failed(ctx context.Context, account string, tenant ident.TenantID, user directory.User, from Origin) error {
+	s.wrong.Allow(network(from.RemoteAddr), s.Now())
 	refusal := oauth.BadCredentials()
 	_, err := s.DB.Update(ctx, func(tx *store.Tx) error {
 		now := s.Now()

@@ -22,8 +22,13 @@ const (
 	AuthorizationDeclined  = "authorization_declined"
 	SlowDown               = "slow_down"
 	ExpiredToken           = "expired_token"
-	CodeExpired            = "code_expired" // v1's word for expired_token
+	DeviceCodeExpired      = "code_expired" // v1's word for expired_token
 	BadVerificationCode    = "bad_verification_code"
+	AccessDenied           = "access_denied"
+	LoginRequired          = "login_required"
+	InteractionRequired    = "interaction_required"
+	ConsentRequired        = "consent_required"
+	UnsupportedResponse    = "unsupported_response_type"
 	ServerError            = "server_error"
 	TemporarilyUnavailable = "temporarily_unavailable"
 )
@@ -172,6 +177,63 @@ func UnknownAssertion() *Error {
 	return bad(InvalidClient, 700027, "The certificate with identifier used to sign the client assertion is not registered on application.")
 }
 
+// BadAssertion says: a client assertion cannot be read.
+func BadAssertion(why string) *Error {
+	return bad(InvalidClient, 50027, "JWT token is invalid or malformed: %s.", why)
+}
+
+// AssertionOfOther says: a client assertion was made about another application.
+func AssertionOfOther() *Error {
+	return bad(InvalidClient, 700021, "Client assertion application identifier doesn't match 'client_id' parameter.")
+}
+
+// AssertionAudience says: a client assertion is meant for somebody else.
+func AssertionAudience() *Error {
+	return bad(InvalidClient, 700023, "Client assertion audience claim does not match Realm issuer: it must be the token endpoint of the tenant.")
+}
+
+// AssertionTime says: a client assertion is over, not good yet, or good for too long.
+func AssertionTime(now, from, to time.Time) *Error {
+	const form = "2006-01-02T15:04:05.0000000Z"
+	return bad(InvalidClient, 700024, "Client assertion is not within its valid time range. Current time: %s, assertion valid from %s, expiry time of assertion %s.",
+		now.UTC().Format(form), from.UTC().Format(form), to.UTC().Format(form))
+}
+
+// AssertionSignature says: a registered certificate is named, and did not sign the assertion or is over.
+func AssertionSignature(why string) *Error {
+	return bad(InvalidClient, 700027, "The certificate with identifier used to sign the client assertion is expired on application or its signature validation failed: %s.", why)
+}
+
+// AssertionReplayed says: the same assertion came from too many places.
+func AssertionReplayed() *Error {
+	return bad(InvalidClient, 7000274, "The client assertion was presented from too many network addresses: make a new one.")
+}
+
+// AssertionForged says: no key of the issuer signed the assertion.
+func AssertionForged() *Error {
+	return bad(InvalidClient, 50013, "Assertion failed signature validation: no key of its issuer signed it.")
+}
+
+// IssuerUnknown says: the keys of a trusted issuer could not be found.
+func IssuerUnknown(issuer string) *Error {
+	return bad(InvalidClient, 700225, "The signing keys of the assertion's issuer '%s' could not be found: its openid-configuration must be readable from here.", issuer)
+}
+
+// NoFederatedCredential says in what an assertion of somebody else differs from all that is trusted; nearest is how far
+// the best match went: to none (0), to the issuer, to the subject, to the audience.
+func NoFederatedCredential(nearest int, issuer, subject, audience string) *Error {
+	const rest = " Please check your federated identity credential Subject, Audience and Issuer against the presented assertion."
+	switch nearest {
+	case 0:
+		return bad(InvalidClient, 70021, "No matching federated identity record found for presented assertion."+rest)
+	case 1:
+		return bad(InvalidClient, 700211, "No matching federated identity record found for presented assertion issuer '%s'."+rest, issuer)
+	case 2:
+		return bad(InvalidClient, 700213, "No matching federated identity record found for presented assertion subject '%s'."+rest, subject)
+	}
+	return bad(InvalidClient, 700212, "No matching federated identity record found for presented assertion audience '%s'."+rest, audience)
+}
+
 // BadScope says: a scope cannot be read or given.
 func BadScope(scope, why string) *Error {
 	return bad(InvalidScope, 70011, "The provided value for the input parameter 'scope' is not valid. The scope '%s' %s.", scope, why)
@@ -264,6 +326,134 @@ func Revoked() *Error {
 	return e
 }
 
+// NoRedirect says: the client registered no place where answers may go.
+func NoRedirect(client string) *Error {
+	return bad(InvalidRequest, 500113, "No reply address is registered for the application '%s'.", client)
+}
+
+// BadRedirect says: the place is not one that the client registered.
+func BadRedirect(uri, client string) *Error {
+	return bad(InvalidRequest, 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. "+
+		"Make sure the redirect URI sent in the request matches one added to your application.", uri, client)
+}
+
+// BadResponseType says: only the code is given to browsers (RFC 9700 2.1.2).
+func BadResponseType(name string) *Error {
+	return bad(UnsupportedResponse, 700054, "The response_type '%s' is not offered: ask for 'code'.", name)
+}
+
+// NeedsChallenge says: a public client must bind its code to itself (RFC 9700 2.1.1).
+func NeedsChallenge() *Error {
+	return bad(InvalidRequest, 9002325, "Proof Key for Code Exchange is required for cross-origin and public client authorization code redemption: "+
+		"send a code_challenge with code_challenge_method 'S256'.")
+}
+
+// PlainChallenge says: a challenge that is its own verifier proves nothing to who reads the request.
+func PlainChallenge(method string) *Error {
+	return bad(InvalidRequest, 501491, "The code_challenge_method '%s' is not offered: use 'S256'.", method)
+}
+
+// BadParameter says: a parameter of the authorization request has a value that it cannot have.
+func BadParameter(name, why string) *Error {
+	return bad(InvalidRequest, 90013, "Invalid input received from the user: the parameter '%s' %s.", name, why)
+}
+
+// BadCode says: not a code of this service, or not of this client, place or tenant.
+func BadCode() *Error {
+	return bad(InvalidGrant, 70000, "The provided value for the input parameter 'code' is not valid: it is not known, or was issued to another client or for another redirect URI.")
+}
+
+// CodeExpired says: the authorization code waited too long.
+func CodeExpired() *Error {
+	return bad(InvalidGrant, 70008, "The provided authorization code or refresh token has expired. Send a new interactive authorization request for this user and resource.")
+}
+
+// CodeRedeemed says: the code was used before; what it gave has been ended.
+func CodeRedeemed() *Error {
+	return bad(InvalidGrant, 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+}
+
+// BadVerifier says: the verifier does not belong to the challenge of the code.
+func BadVerifier() *Error {
+	return bad(InvalidGrant, 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+}
+
+// SignInNeeded says: nobody is signed in, and the client forbade asking (prompt=none).
+func SignInNeeded() *Error {
+	return bad(LoginRequired, 50058, "A silent sign-in request was sent but no user is signed in.")
+}
+
+// ChoiceNeeded says: somebody must choose or confirm, and the client forbade asking.
+func ChoiceNeeded() *Error {
+	return bad(InteractionRequired, 16000, "The sign-in needs a choice by the user, and the request does not allow asking.")
+}
+
+// ConsentNeeded says: somebody must consent, and the client forbade asking.
+func ConsentNeeded(client, name string) *Error {
+	e := NoConsent(client, name)
+	e.Word = ConsentRequired
+	return e
+}
+
+// Declined says: the person did not want to sign in, or did not consent.
+func Declined() *Error {
+	return bad(AccessDenied, 65004, "User declined to consent to access the app.")
+}
+
+// NothingAsked says: the application asks for all that it registered for at a resource, and that is nothing.
+func NothingAsked(client, resource string) *Error {
+	return bad(InvalidScope, 650057, "Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the "+
+		"client's application registration. Client app ID: %s. Resource: %s.", client, resource)
+}
+
+// NotAssigned says: the application lets in only who was given a role of it.
+func NotAssigned(user, client, name string) *Error {
+	return bad(InvalidGrant, 50105, "Your administrator has configured the application %s ('%s') to block users unless they are specifically granted access. "+
+		"The signed in user '%s' is blocked because they are not a direct member of a group with access, nor had access directly assigned by an administrator.", name, client, user)
+}
+
+// AdminMustConsent says: only an administrator may allow what is asked for.
+func AdminMustConsent(name string) *Error {
+	e := bad(ConsentRequired, 90094, "The application '%s' requires permission to access resources in your organization that only an administrator can grant.", name)
+	return e
+}
+
+// Canceled says: the person turned back before signing in.
+func Canceled() *Error {
+	return bad(AccessDenied, 65004, "User canceled the sign-in.")
+}
+
+// OnBehalfSignature says: the token that a service presented is none of this service's.
+func OnBehalfSignature() *Error {
+	return bad(InvalidGrant, 50013, "Assertion failed signature validation: it is no access token of this service.")
+}
+
+// OnBehalfAudience says: the token was issued for another service than the one that presents it.
+func OnBehalfAudience() *Error {
+	return bad(InvalidGrant, 500131, "Assertion audience does not match the Client app presenting the assertion. The audience in the assertion must be the app that presents it.")
+}
+
+// OnBehalfTime says: the token is over.
+func OnBehalfTime() *Error {
+	return bad(InvalidGrant, 500133, "Assertion is not within its valid time range. Ensure that the access token is not expired before using it for user assertion.")
+}
+
+// OnBehalfOfApp says: the token is an application's, and stands for no person.
+func OnBehalfOfApp() *Error {
+	return bad(InvalidGrant, 7000114, "Application is not allowed to make application on-behalf-of calls: the assertion stands for no user.")
+}
+
+// BadBearer says: the token that a request carries does not count, or does not say enough.
+func BadBearer(scope bool) *Error {
+	e := bad("invalid_token", 50027, "The access token is missing, not valid or over.")
+	e.Status = 401
+	if scope {
+		e = bad("insufficient_scope", 65001, "The access token was not issued for signing in: ask for the scope 'openid'.")
+		e.Status = 403
+	}
+	return e
+}
+
 // DevicePending says: the person has not finished.
 func DevicePending() *Error {
 	return bad(AuthorizationPending, 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
@@ -283,7 +473,7 @@ func DeviceDeclined() *Error {
 func DeviceExpired(v1 bool) *Error {
 	word := ExpiredToken
 	if v1 {
-		word = CodeExpired
+		word = DeviceCodeExpired
 	}
 	return bad(word, 70020, "The provided value for the input parameter 'device_code' is not valid. This device code has expired.")
 }
@@ -310,6 +500,13 @@ func WrongMethod(method string) *Error {
 // TooMany says: asked too often from one place.
 func TooMany() *Error {
 	e := bad(TemporarilyUnavailable, 90055, "There are too many requests from this address. Try again in a minute.")
+	e.Status = 429
+	return e
+}
+
+// TooManyGuesses says: too many wrong passwords came from one address, whoever they were for.
+func TooManyGuesses() *Error {
+	e := bad(TemporarilyUnavailable, 50053, "Sign-in was blocked because it came from an IP address with too many failed sign-ins. Try again in a few minutes.")
 	e.Status = 429
 	return e
 }

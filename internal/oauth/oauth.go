@@ -11,6 +11,8 @@ const (
 	GrantRefreshToken      = "refresh_token"
 	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
 	GrantDeviceCodeShort   = "device_code"
+	GrantAuthorizationCode = "authorization_code"
+	GrantOnBehalfOf        = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
 // Form parameters.
@@ -28,6 +30,13 @@ const (
 	ParamCode         = "code"
 	ParamClaims       = "claims"
 	ParamClientInfo   = "client_info"
+	ParamRedirectURI  = "redirect_uri"
+	ParamVerifier     = "code_verifier"
+	ParamState        = "state"
+	ParamNonce        = "nonce"
+	ParamPrompt       = "prompt"
+	ParamResponseType = "response_type"
+	ParamResponseMode = "response_mode"
 )
 
 // The scopes of OpenID Connect, which belong to no resource.
@@ -38,6 +47,21 @@ const (
 	ScopeOfflineAccess = "offline_access"
 	// DefaultSuffix asks for everything a client may have at a resource.
 	DefaultSuffix = "/.default"
+)
+
+// Response modes (OAuth 2.0 Multiple Response Types, and Form Post).
+const (
+	ModeQuery    = "query"
+	ModeFragment = "fragment"
+	ModeFormPost = "form_post"
+)
+
+// Prompts (OpenID Connect Core 3.1.2.1, and Entra's select_account).
+const (
+	PromptNone          = "none"
+	PromptLogin         = "login"
+	PromptConsent       = "consent"
+	PromptSelectAccount = "select_account"
 )
 
 // Authentication methods (RFC 8176).

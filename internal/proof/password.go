@@ -44,6 +44,7 @@ type Hasher struct {
 	params Params
 	slots  chan struct{}
 	dummy  phc
+	rest   rest
 }
 
 // NewHasher returns a Hasher that works on at most parallel passwords at a time; the others wait for their turn.
@@ -98,6 +99,7 @@ func (h *Hasher) derive(ctx context.Context, c phc, password string) ([]byte, er
 	case <-ctx.Done():
 		return nil, fault.New(fault.Unavailable, "", "Too many sign-ins at the same time. Try again.").Because(ctx.Err())
 	}
+	h.rest.used(c.MemoryKiB)
 	return argon2.IDKey([]byte(password), c.salt, c.Passes, c.MemoryKiB, c.Lanes, hashSize), nil
 }
 

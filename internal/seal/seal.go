@@ -56,13 +56,15 @@ func (s *Sealer) Open(name string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// LoadFile reads the key in a file: KeySize bytes in base64. The file must not be readable by others.
+// LoadFile reads the key in a file: KeySize bytes in base64. The file must not be readable by everyone, nor
+// writable by a group.
 func LoadFile(path string) (*Sealer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	// A group may read it: that is how a cluster hands a secret to a process that is not root.
+	if info.Mode().Perm()&0o037 != 0 {
 		return nil, fmt.Errorf("seal: %s may be read by others (mode %04o); chmod 600 it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

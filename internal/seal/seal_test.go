@@ -67,7 +67,8 @@ func TestLoadFile(t *testing.T) {
 	}{
 		"good":          {key + "\n", 0o600, true},
 		"read only":     {key, 0o400, true},
-		"for the group": {key, 0o640, false},
+		"for the group": {key, 0o440, true}, // as a cluster mounts a secret
+		"by the group":  {key, 0o660, false},
 		"for everybody": {key, 0o604, false},
 		"short":         {base64.StdEncoding.EncodeToString([]byte("short")), 0o600, false},
 		"empty":         {"", 0o600, false},

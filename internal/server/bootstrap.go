@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,45 +22,73 @@ const firstDomain = "keyreeve.test"
 // ownerRole is the built-in role Owner.
 const ownerRole = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
-// bootstrap makes the first tenant, subscription and administrator of an empty store, with the service principals of the
-// well-known applications, and writes the administrator's
-// sign-in to the data folder. On a store that has a tenant it only finishes what a crash left half done.
+// bootstrap makes the first tenant of an empty store, and writes the administrator's sign-in to the data folder. On a store
+// that has a tenant it only finishes what a crash left half done.
 func bootstrap(ctx context.Context, db *store.DB, dir datadir.Dir, catalog *directory.Catalog, now time.Time) error {
+	there, err := hasTenant(ctx, db)
+	if err != nil {
+		return err
+	}
+	if !there {
+		first := first{
+			domain: firstDomain, user: "admin", password: proof.NewPassword(),
+			passwordGrant: []ident.ClientID{directory.AzureCLI(), directory.AKSClient()},
+		}
+		if err := first.make(ctx, db, catalog, now, dir.PrepareInitialAdmin); err != nil {
+			return err
+		}
+	}
+	return dir.PublishInitialAdmin()
+}
+
+func hasTenant(ctx context.Context, db *store.DB) (bool, error) {
 	var tenants []directory.Tenant
 	err := db.View(ctx, func(tx *store.Tx) (err error) {
 		tenants, err = tx.Tenants()
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if len(tenants) > 0 {
-		return dir.PublishInitialAdmin()
-	}
-	password := proof.NewPassword()
-	hash, err := proof.HashPassword(ctx, password)
+	return len(tenants) > 0, err
+}
+
+// first says how the first tenant and its administrator should be.
+type first struct {
+	domain, user, password string
+	// passwordGrant are the clients that may use the password grant.
+	passwordGrant []ident.ClientID
+}
+
+// errTenantThere says that another process made the first tenant.
+var errTenantThere = errors.New("the database has a tenant already")
+
+// make makes the first tenant, subscription and administrator of an empty store, with the service principals of the
+// well-known applications. prepare is given the administrator's sign-in before it is good.
+func (f first) make(ctx context.Context, db *store.DB, catalog *directory.Catalog, now time.Time, prepare func(datadir.InitialAdmin) error) error {
+	hash, err := proof.HashPassword(ctx, f.password)
 	if err != nil {
 		return fmt.Errorf("first administrator: %w", err)
 	}
 	tenant := directory.Tenant{
-		ID: ident.New[ident.TenantID](), DisplayName: "Keyreeve", Domains: []string{firstDomain}, CreatedAt: now,
-		PasswordGrantClients: []ident.ClientID{directory.AzureCLI(), directory.AKSClient()},
+		ID: ident.New[ident.TenantID](), DisplayName: "Keyreeve", Domains: []string{f.domain}, CreatedAt: now,
+		PasswordGrantClients: f.passwordGrant,
 	}
 	admin := directory.User{
-		ID: ident.New[ident.ObjectID](), Tenant: tenant.ID, UserPrincipalName: "admin@" + firstDomain,
-		DisplayName: "First administrator", MailNickname: "admin", AccountEnabled: true, UserType: "Member",
+		ID: ident.New[ident.ObjectID](), Tenant: tenant.ID, UserPrincipalName: f.user + "@" + f.domain,
+		DisplayName: "First administrator", MailNickname: f.user, AccountEnabled: true, UserType: "Member",
 		CreatedAt: now, SessionsValidFrom: now,
 	}
 	subscription := resource.Subscription{
 		ID: ident.New[ident.SubscriptionID](), Tenant: tenant.ID, DisplayName: "Keyreeve", State: "Enabled", CreatedAt: now,
 	}
-	if err := dir.PrepareInitialAdmin(datadir.InitialAdmin{
-		UserPrincipalName: admin.UserPrincipalName, Password: password,
+	if err := prepare(datadir.InitialAdmin{
+		UserPrincipalName: admin.UserPrincipalName, Password: f.password,
 		TenantID: tenant.ID.String(), SubscriptionID: subscription.ID.String(),
 	}); err != nil {
 		return err
 	}
 	_, err = db.Update(ctx, func(tx *store.Tx) error {
+		if tenants, err := tx.Tenants(); err != nil || len(tenants) > 0 {
+			return errors.Join(err, errTenantThere)
+		}
 		if err := tx.PutTenant(tenant); err != nil {
 			return err
 		}
@@ -90,5 +119,5 @@ func bootstrap(ctx context.Context, db *store.DB, dir datadir.Dir, catalog *dire
 	if err != nil {
 		return fmt.Errorf("first tenant: %w", err)
 	}
-	return dir.PublishInitialAdmin()
+	return nil
 }

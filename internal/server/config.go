@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
+	conf "github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/datadir"
 )
 
@@ -33,34 +36,45 @@ type Config struct {
 	Clients string
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
-	Log             *slog.Logger
-	Now             func() time.Time
+	// Serve, if set, is the configuration of a production server. It stands in for everything above.
+	Serve *conf.Serve
+	Log   *slog.Logger
+	Now   func() time.Time
 	// Progress, if set, is told what is being done while something takes long.
 	Progress func(string)
 }
 
+// place is where one of the listeners is: for clients, and on this machine.
+type place struct{ url, address string }
+
 // resolved is a Config with its defaults, checked, and what follows from it.
 type resolved struct {
 	Config
-	host  string
-	ports [4]int // login, arm, graph, gate
+	// host is the address of embedded clusters.
+	host   string
+	places [4]place // login, arm, graph, gate
+	// hosts are the names and addresses in the listeners' certificate.
+	hosts []string
 }
 
 func (c Config) resolve() (resolved, error) {
-	if c.Data == "" {
-		return resolved{}, errors.New("no data folder given")
-	}
 	if c.Now == nil || c.Log == nil {
 		return resolved{}, errors.New("server: Now and Log are needed")
+	}
+	if c.Progress == nil {
+		c.Progress = func(string) {}
+	}
+	if c.Serve != nil {
+		return c.resolveServe()
+	}
+	if c.Data == "" {
+		return resolved{}, errors.New("no data folder given")
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8443"
 	}
 	if c.ClusterPorts == [2]int{} {
 		c.ClusterPorts = [2]int{10440, 10999}
-	}
-	if c.Progress == nil {
-		c.Progress = func(string) {}
 	}
 	host, portText, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -73,23 +87,52 @@ func (c Config) resolve() (resolved, error) {
 	if err != nil || port < 1 || port > 65535-3 {
 		return resolved{}, fmt.Errorf("--listen %q: the port must be from 1 to %d, since three more follow it", c.Listen, 65535-3)
 	}
-	r := resolved{Config: c, host: host}
-	for i := range r.ports {
-		r.ports[i] = port + i
+	r := resolved{Config: c, host: host, hosts: []string{"127.0.0.1", "::1", "localhost"}}
+	if !slices.Contains(r.hosts, host) {
+		r.hosts = append(r.hosts, host)
+	}
+	for i := range r.places {
+		address := net.JoinHostPort(host, strconv.Itoa(port+i))
+		r.places[i] = place{"https://" + address, address}
 	}
 	return r, nil
 }
 
-func (r resolved) address(i int) string { return net.JoinHostPort(r.host, strconv.Itoa(r.ports[i])) }
+// resolveServe is resolve for a production server, whose configuration was checked when it was read.
+func (c Config) resolveServe() (resolved, error) {
+	v := c.Serve
+	c.Data, c.AccessTokenLife = datadir.Dir(v.DataDir), v.AccessTokenLife()
+	r := resolved{Config: c}
+	if v.Clusters != nil {
+		r.host, r.ClusterPorts, r.Detach = v.Clusters.Host, v.ClusterPorts(), v.Clusters.Detach
+		if v.Clusters.Localkube != "" {
+			r.Localkube = v.Clusters.Localkube
+		}
+		r.hosts = append(r.hosts, r.host)
+	}
+	for i, f := range v.Faces() {
+		u, err := url.Parse(f.Face.URL)
+		if err != nil {
+			return resolved{}, fmt.Errorf("%s.url: %w", f.Name, err)
+		}
+		if !slices.Contains(r.hosts, u.Hostname()) {
+			r.hosts = append(r.hosts, u.Hostname())
+		}
+		r.places[i] = place{f.Face.URL, f.Face.Listen}
+	}
+	slices.Sort(r.hosts)
+	return r, nil
+}
+
+// embedded says whether this process may run clusters.
+func (r resolved) embedded() bool { return r.Serve == nil || r.Serve.Clusters != nil }
+
+func (r resolved) address(i int) string { return r.places[i].address }
 
 // endpoints are the base URLs of the listeners.
 func (r resolved) endpoints() datadir.Endpoints {
-	return datadir.Endpoints{
-		Login: "https://" + r.address(0),
-		ARM:   "https://" + r.address(1),
-		Graph: "https://" + r.address(2),
-	}
+	return datadir.Endpoints{Login: r.places[0].url, ARM: r.places[1].url, Graph: r.places[2].url}
 }
 
-// gateURL is where API servers of embedded clusters ask.
-func (r resolved) gateURL() string { return "https://" + r.address(3) }
+// gateURL is where gates and the API servers of embedded clusters ask.
+func (r resolved) gateURL() string { return r.places[3].url }

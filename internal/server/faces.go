@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
@@ -17,16 +18,21 @@ import (
 	"github.com/keyreeve/keyreeve/internal/caller"
 	"github.com/keyreeve/keyreeve/internal/cluster"
 	"github.com/keyreeve/keyreeve/internal/cluster/embedded"
+	"github.com/keyreeve/keyreeve/internal/consent"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/gatehouse"
 	"github.com/keyreeve/keyreeve/internal/graph"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/kubehook"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/mirror"
+	"github.com/keyreeve/keyreeve/internal/oauth/authorize"
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
+	"github.com/keyreeve/keyreeve/internal/oauth/manage"
 	"github.com/keyreeve/keyreeve/internal/onboard"
+	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/signin"
@@ -36,34 +42,55 @@ import (
 // passwordChecks is how many password hashes are computed at a time: each takes some 20 MB for its duration.
 const passwordChecks = 2
 
+// feedLag is how long what another process wrote may take to be known here.
+const feedLag = 10 * time.Second
+
 // checker makes what tells who a token for a resource stands for.
 func (s *Server) checker(audiences ...string) (caller.Checker, error) {
 	v, err := token.NewVerifier(token.Config{Issuer: s.cfg.endpoints().Login, Audiences: audiences, Keys: s.world, Now: s.cfg.Now})
 	if err != nil {
 		return caller.Checker{}, err
 	}
-	return caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}, nil
+	c := caller.Checker{Verifier: v, World: s.world, Now: s.cfg.Now}
+	if s.db.Shared() {
+		c.Lag = feedLag
+	}
+	return c, nil
 }
 
 // loginFace builds the token service and the sign-in pages.
-func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) http.Handler {
+func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (http.Handler, error) {
 	e, now, log := s.cfg.endpoints(), s.cfg.Now, s.log
 	mux := http.NewServeMux()
 	logons := &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: now}
 	discovery.Handler{World: s.world, BaseURL: e.Login, GraphURL: e.Graph, Now: now, Log: log}.Mount(mux)
-	grant.Handler{
+	grants := grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
-		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife,
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{&issuer.Remote{Now: now}},
+	}.Prepared()
+	grants.Mount(mux)
+	apps := consent.Directory{World: s.world, Catalog: catalog}
+	brand, err := readBrand(s.cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := page.NewPrinter(brand, e.Login, now)
+	if err != nil {
+		return nil, err
+	}
+	authorize.Handler{DB: s.db, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log}.Mount(mux)
+	manage.Handler{
+		DB: s.db, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log, Authenticate: grants.Authenticate,
 	}.Mount(mux)
 	signin.Handler{
-		DB: s.db, World: s.world, Logon: logons, Catalog: catalog, Sealer: s.sealer, BaseURL: e.Login, Now: now, Log: log,
+		DB: s.db, Logon: logons, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
 	outer := http.NewServeMux()
 	onboard.Handler{
 		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: string(s.tls.CertPEM()), Clients: s.cfg.Clients, Now: now, Log: log,
 	}.Mount(outer)
 	outer.Handle("/", discovery.FoldPaths(mux))
-	return outer
+	return outer, nil
 }
 
 // graphFace builds the Graph API.
@@ -74,7 +101,7 @@ func (s *Server) graphFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}
 	mux := http.NewServeMux()
 	h := &graph.Handler{
-		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, Now: s.cfg.Now, Log: s.log,
+		DB: s.db, World: s.world, Auth: auth, Catalog: catalog, BaseURL: s.cfg.endpoints().Graph, LoginURL: s.cfg.endpoints().Login, Now: s.cfg.Now, Log: s.log,
 		Logon:        &logon.Service{DB: s.db, World: s.world, Hasher: hasher, Now: s.cfg.Now},
 		HashPassword: func(password string) (string, error) { return hasher.Hash(context.Background(), password) },
 	}
@@ -88,7 +115,11 @@ func (s *Server) hook(m *mirror.Set) (*kubehook.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}, nil
+	h := &kubehook.Handler{World: s.world, Tokens: tokens, Mirror: m, Now: s.cfg.Now, Log: s.log}
+	if s.db.Shared() {
+		h.Heard, h.MaxAge = s.db.Checked, s.cfg.Serve.Staleness()
+	}
+	return h, nil
 }
 
 // gateFace serves the webhooks of the embedded clusters, and gates of attached clusters until stop.
@@ -162,6 +193,9 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
+	if !s.cfg.embedded() {
+		aks.Driver = noClusters{}
+	}
 	aks.GateURL, aks.GateCA, aks.Gates = s.cfg.gateURL(), s.tls.CertPEM(), rosterOf{&s.roster}
 	contents := []arm.Contents{aks}
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}

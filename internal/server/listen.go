@@ -41,9 +41,12 @@ func bind(ctx context.Context, all []listener) ([]net.Listener, error) {
 			for _, o := range open {
 				err = errors.Join(err, o.Close())
 			}
-			return nil, fmt.Errorf("%s cannot listen on %s: %w; choose other ports with --listen HOST:PORT", l.name, l.address, err)
+			return nil, fmt.Errorf("%s cannot listen on %s: %w; choose another address (--listen HOST:PORT, or the configuration)", l.name, l.address, err)
 		}
-		open = append(open, tls.NewListener(n, l.tls))
+		if l.tls != nil {
+			n = tls.NewListener(n, l.tls)
+		}
+		open = append(open, n)
 	}
 	return open, nil
 }

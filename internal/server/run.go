@@ -25,7 +25,7 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		return err
 	}
 	driver := s.clusters(mirrors, hook)
-	all, work, aks, err := s.build(driver, mirrors, hook, ctx.Done())
+	all, behind, aks, err := s.build(driver, mirrors, hook, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -39,51 +39,101 @@ func (s *Server) Run(ctx context.Context, ready func(datadir.Endpoints)) (err er
 		}
 		return err
 	}
+	// What answers goes on for a while after ctx has ended, if load balancers must notice first.
+	answering := func(ctx context.Context) context.Context { return ctx }
 	tasks := []task{
 		s.keys.Run,
-		upkeep.Sweep{DB: s.db, Now: s.cfg.Now, Log: s.log.With("room", "upkeep")}.Run,
 		recoveries{db: s.db, dir: s.cfg.Data, log: s.log, now: s.cfg.Now}.run,
 		s.renew,
-		func(ctx context.Context) error { return s.keepClusters(ctx, aks, driver) },
+		s.lead(
+			behind.led,
+			upkeep.Sweep{DB: s.db, Now: s.cfg.Now, Log: s.log.With("room", "upkeep")}.Run,
+			func(ctx context.Context) error { return s.keepClusters(ctx, aks, driver) },
+		),
 	}
-	tasks = append(tasks, work...)
+	if s.health != nil {
+		longer, stop := context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		answering = func(context.Context) context.Context { return longer }
+		tasks = append(tasks, func(ctx context.Context) error { return s.drain(ctx, stop) })
+	}
+	for _, t := range []task{behind.everywhere, s.db.Watch} {
+		tasks = append(tasks, func(ctx context.Context) error { return t(answering(ctx)) })
+	}
 	for i, l := range all {
-		tasks = append(tasks, func(ctx context.Context) error { return serve(ctx, l, bound[i], s.log) })
+		tasks = append(tasks, func(ctx context.Context) error { return serve(answering(ctx), l, bound[i], s.log) })
 	}
 	ready(s.cfg.endpoints())
 	return runTasks(ctx, tasks...)
 }
 
-// build makes the faces and their listeners, and the tasks that they leave behind their answers.
-func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{}) ([]listener, []task, *containerservice.Handler, error) {
+// work is what the faces leave behind their answers: what one process does for all, and what each does for itself.
+type work struct{ led, everywhere task }
+
+// build makes the faces and their listeners, and the work that they leave behind.
+func (s *Server) build(driver *embedded.Supervisor, mirrors *mirror.Set, hook *kubehook.Handler, stop <-chan struct{}) ([]listener, work, *containerservice.Handler, error) {
 	hasher, err := proof.NewHasher(proof.DefaultParams(), passwordChecks)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
-	armAPI, runner, aks, err := s.armFace(s.catalog, driver, mirrors)
+	armAPI, operations, aks, err := s.armFace(s.catalog, driver, mirrors)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, work{}, nil, err
+	}
+	login, err := s.loginFace(s.catalog, hasher)
+	if err != nil {
+		return nil, work{}, nil, err
 	}
 	graphAPI, err := s.graphFace(s.catalog, hasher)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	gate := s.gateFace(hook, stop)
 	clients, err := s.hookClients()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, work{}, nil, err
 	}
 	open := tlsConfig(s.serving.get, nil)
-	return []listener{
-		{"sign-in", s.cfg.address(0), s.loginFace(s.catalog, hasher), open},
+	all := []listener{
+		{"sign-in", s.cfg.address(0), login, open},
 		{"ARM", s.cfg.address(1), armAPI, open},
 		{"Graph", s.cfg.address(2), graphAPI, open},
 		{"the gate", s.cfg.address(3), gate, tlsConfig(s.serving.get, clients)},
-	}, []task{runner.Run, armAPI.KeepActivity}, aks, nil
+	}
+	if s.cfg.Serve != nil {
+		all, err = s.forProduction(all)
+	}
+	return all, work{operations.Run, armAPI.KeepActivity}, aks, err
 }
+
+// lead runs tasks that one process at a time may do: on a database that others share, while this process leads them.
+func (s *Server) lead(tasks ...task) task {
+	if !s.db.Shared() {
+		return func(ctx context.Context) error { return runTasks(ctx, tasks...) }
+	}
+	return func(process context.Context) error {
+		return s.db.Lead(process, "work", 0, func(ctx context.Context) error {
+			s.log.InfoContext(ctx, "this process leads")
+			s.health.leads(true)
+			defer s.health.leads(false)
+			err := runTasks(ctx, tasks...)
+			if s.cfg.embedded() && process.Err() == nil {
+				// What runs the clusters is ended for good; whoever leads next, this process too, begins anew.
+				return errors.Join(err, errNoLongerLeads)
+			}
+			return err
+		})
+	}
+}
+
+var errNoLongerLeads = errors.New("another process leads, or the database could not be reached for too long: start again")
 
 // keepClusters brings back the clusters that should run, and stops the driver at the end.
 func (s *Server) keepClusters(ctx context.Context, aks *containerservice.Handler, driver *embedded.Supervisor) error {
+	if !s.cfg.embedded() {
+		<-ctx.Done()
+		return nil
+	}
 	err := aks.StartAll(ctx)
 	if err == nil {
 		<-ctx.Done()

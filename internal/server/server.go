@@ -40,6 +40,7 @@ type Server struct {
 	tls     *pki.Authority
 	hooks   *pki.Authority
 	serving *servingCertificate
+	health  *health
 	roster  gatehouse.Roster
 	// closers run in reverse when the server ends, or when building it fails.
 	closers []func() error
@@ -82,17 +83,12 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, release)
-	if err := dir.Fresh(); err != nil {
-		return err
+	if s.cfg.Serve != nil {
+		err = s.openServe(ctx)
+	} else {
+		err = s.openFolder(ctx)
 	}
-	if s.sealer, err = s.openSeal(dir); err != nil {
-		return err
-	}
-	if s.db, err = store.Open(ctx, store.Options{Path: dir.Database(), Now: s.cfg.Now}); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, s.db.Close)
-	if err := bootstrap(ctx, s.db, dir, s.catalog, s.cfg.Now()); err != nil {
+	if err != nil {
 		return err
 	}
 	if s.world, err = world.New(); err != nil {
@@ -106,6 +102,22 @@ func (s *Server) openData(ctx context.Context) error {
 		}
 	})
 	return errors.Join(err, applied)
+}
+
+// openFolder opens the database of a data folder, and fills a new one.
+func (s *Server) openFolder(ctx context.Context) (err error) {
+	dir := s.cfg.Data
+	if err := dir.Fresh(); err != nil {
+		return err
+	}
+	if s.sealer, err = s.openSeal(dir); err != nil {
+		return err
+	}
+	if s.db, err = store.Open(ctx, store.Options{Path: dir.Database(), Now: s.cfg.Now}); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.db.Close)
+	return bootstrap(ctx, s.db, dir, s.catalog, s.cfg.Now())
 }
 
 // openSeal reads the sealing key. It makes one only for a database that does not exist yet: a new key would not open
@@ -128,11 +140,7 @@ func (s *Server) openAuthorities(ctx context.Context) (err error) {
 	if err := s.cfg.Data.WriteCA([]byte(s.tls.CertPEM())); err != nil {
 		return err
 	}
-	hosts := []string{"127.0.0.1", "::1", "localhost"}
-	if !slices.Contains(hosts, s.cfg.host) {
-		hosts = append(hosts, s.cfg.host)
-	}
-	s.serving = &servingCertificate{db: s.db, sealer: s.sealer, authority: s.tls, hosts: hosts, now: s.cfg.Now}
+	s.serving = &servingCertificate{db: s.db, sealer: s.sealer, authority: s.tls, hosts: s.cfg.hosts, now: s.cfg.Now}
 	return s.serving.refresh(ctx)
 }
 

@@ -13,6 +13,10 @@ type RefreshToken struct {
 	Session ident.SessionID `json:"session"`
 	Client  ident.ClientID  `json:"client"`
 	User    ident.ObjectID  `json:"user"`
+	// Public says that it was given to a client that keeps no secret, though the application may have one elsewhere.
+	Public bool `json:"public,omitempty"`
+	// Scope is what it was asked for with: what a request means that does not say (RFC 6749 6).
+	Scope string `json:"scope,omitempty"`
 	// HomeTenant is the tenant of the user; the token may be redeemed at any tenant the user is in.
 	HomeTenant ident.TenantID `json:"homeTenant"`
 	CreatedAt  time.Time      `json:"createdAt"`

@@ -1,81 +1,24 @@
 package signin_test
 
 import (
-	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/logintest"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/test/browser"
 )
-
-// browser starts Chromium, which trusts any certificate, and returns its context.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("this test needs Chromium: apt-get install chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.IgnoreCertErrors, chromedp.WindowSize(1280, 900),
-		chromedp.UserDataDir(t.TempDir()),
-	)
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // starts it
-		t.Fatal(err)
-	}
-	ctx, timeout := context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(timeout)
-	return ctx
-}
-
-// shots writes screenshots of a page to the folder in KEYREEVE_SCREENSHOTS, if it is set: light, dark and narrow.
-func shots(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	dir := os.Getenv("KEYREEVE_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	for _, v := range []struct {
-		name, scheme string
-		width        int64
-	}{{"light", "light", 1000}, {"dark", "dark", 1000}, {"narrow", "light", 320}} {
-		err := chromedp.Do(ctx, chromedp.EmulateViewport(v.width, 760))
-		if err == nil {
-			_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: v.scheme}},
-			})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name+"-"+v.name+".png"), png, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // TestDeviceFlowInABrowser takes the device flow through the real pages, with a real browser, keyboard only.
 func TestDeviceFlowInABrowser(t *testing.T) {
 	s := logintest.Start(t)
-	ctx := browser(t)
+	tab := browser.Start(t)
 	start := s.Post("/organizations/oauth2/v2.0/devicecode", "client_id", directory.AzureCLI().String(),
 		"scope", "https://management.core.windows.net//.default offline_access openid profile")
 	link, code := start.Str(t, "verification_uri_complete"), start.Str(t, "user_code")
@@ -84,60 +27,60 @@ func TestDeviceFlowInABrowser(t *testing.T) {
 			"grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", start.Str(t, "device_code"))
 	}
 
-	run := func(actions ...chromedp.Action[chromedp.Void]) {
-		t.Helper()
-		if err := chromedp.Do(ctx, actions...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// press sends keys to what has the focus, which is what somebody without a mouse can do.
-	press := func(keys string) chromedp.Action[chromedp.Void] { return chromedp.KeyEvent(keys) }
-	heading := func(want string) chromedp.Action[chromedp.Void] {
-		return chromedp.WaitVisible(chromedp.Search(`//h1[normalize-space()="` + want + `"]`))
-	}
-	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"))
-	shots(t, ctx, "1-empty")
-	run(press("WRONG"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
-	shots(t, ctx, "2-wrong-code")
+	tab.Open(s.BaseURL + "/device")
+	tab.Heading("Enter your code")
+	tab.Shoot("01-code-empty")
+	tab.Type("#code", "WRONG\r")
+	tab.Alert()
+	tab.Shoot("02-code-wrong")
 
-	run(chromedp.Navigate(link), heading("Check your code"))
-	if filled, err := chromedp.Run(ctx, chromedp.Value(chromedp.CSS(`#code`))); err != nil {
+	tab.Open(link)
+	tab.Heading("Check your code")
+	if filled, err := chromedp.Run(tab.Context(), chromedp.Value(chromedp.CSS(`#code`))); err != nil {
 		t.Fatal(err)
 	} else if filled != code {
 		t.Fatalf("the link fills in %q, want %q", filled, code)
 	}
-	shots(t, ctx, "3-code")
-	run(press("\r"), heading("Sign in"))
-	shots(t, ctx, "4-signin")
-	run(press(s.Alice.UserPrincipalName), press("\t"), press("not it"), press("\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
-	shots(t, ctx, "5-wrong-password")
+	tab.Shoot("03-code")
+	tab.Type("#code", "\r")
+	tab.Heading("Sign in")
+	tab.Shoot("04-signin")
+	tab.Type("#username", s.Alice.UserPrincipalName+"\tnot it\r")
+	tab.Alert()
+	tab.Shoot("05-wrong-password")
 	if a := poll(); a.Str(t, "error") != "authorization_pending" {
 		t.Fatal(a.Text)
 	}
-	run(press(logintest.Password), press("\r"), heading("Is this you?"))
-	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(`main`)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tab.Type("#password", logintest.Password+"\r")
+	tab.Heading("Is this you?")
+	text := tab.Text()
 	for _, want := range []string{"Microsoft Azure CLI", s.Alice.UserPrincipalName, "Contoso (contoso.test)", code, "Only continue if you started this yourself."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q:\n%s", want, text)
 		}
 	}
-	shots(t, ctx, "6-confirm")
-	run(chromedp.Focus(chromedp.CSS(`button[value=approve]`)), press("\r"), heading("✓ You are signed in"))
-	shots(t, ctx, "7-done")
+	tab.Shoot("06-confirm")
+	tab.Do(chromedp.Focus(chromedp.CSS(`button[value=approve]`)), chromedp.KeyEvent("\r"))
+	tab.Heading("✓ You are signed in")
+	tab.Shoot("07-done")
 	if a := poll(); a.Status != 200 || a.Body["id_token"] == nil {
 		t.Fatal(a.Status, a.Text)
 	}
-	run(chromedp.Navigate(s.BaseURL+"/error?code=50053"), heading("What an error means"))
-	shots(t, ctx, "8-error")
+	tab.Open(s.BaseURL + "/error?code=50053")
+	tab.Heading("What an error means")
+	tab.Shoot("08-error")
+	tab.Open(s.BaseURL + "/signin/signout")
+	tab.Heading("Sign out")
+	tab.Shoot("09-signout")
+	tab.Click(`button[value="` + s.Alice.ID.String() + `"]`)
+	tab.Heading("✓ You are signed out")
+	tab.Shoot("10-signedout")
 }
 
 // TestDeclineInABrowser meets the pages that the happy way does not: a new password, a request from elsewhere, no.
 func TestDeclineInABrowser(t *testing.T) {
 	s := logintest.Start(t)
-	ctx := browser(t)
+	tab := browser.Start(t)
 	bob := s.Bob
 	bob.MustChangePassword = true
 	start := s.Post("/contoso.test/oauth2/v2.0/devicecode", "client_id", directory.AKSClient().String(),
@@ -149,32 +92,31 @@ func TestDeclineInABrowser(t *testing.T) {
 		return errors.Join(err, tx.PutDeviceCode(d), tx.PutUser(bob))
 	})
 	s.Clock.Move(3 * time.Minute)
-	run := func(actions ...chromedp.Action[chromedp.Void]) {
-		t.Helper()
-		if err := chromedp.Do(ctx, actions...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	heading := func(want string) chromedp.Action[chromedp.Void] {
-		return chromedp.WaitVisible(chromedp.Search(`//h1[normalize-space()="` + want + `"]`))
-	}
-	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"), chromedp.KeyEvent(strings.ToLower(code)+"\r"), heading("Sign in"),
-		chromedp.KeyEvent(bob.UserPrincipalName+"\t"+logintest.Password+"\r"), heading("Choose a new password"))
-	shots(t, ctx, "9-new-password")
-	run(chromedp.KeyEvent(logintest.Password+"\t"+logintest.Password+"\r"), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
-	shots(t, ctx, "10-new-password-refused")
+	tab.Open(s.BaseURL + "/device")
+	tab.Type("#code", strings.ToLower(code)+"\r")
+	tab.Heading("Sign in")
+	tab.Type("#username", bob.UserPrincipalName+"\t"+logintest.Password+"\r")
+	tab.Heading("Choose a new password")
+	tab.Shoot("11-new-password")
+	tab.Type("#new", logintest.Password+"\t"+logintest.Password+"\r")
+	tab.Alert()
+	tab.Shoot("12-new-password-refused")
 	const fresh = "another horse entirely"
-	run(chromedp.KeyEvent(fresh+"\t"+fresh+"\r"), heading("Is this you?"), chromedp.WaitVisible(chromedp.CSS(`#elsewhere`)))
-	shots(t, ctx, "11-elsewhere")
-	run(chromedp.Click(chromedp.CSS(`button[value=decline]`)), heading("Canceled"))
-	shots(t, ctx, "12-declined")
+	tab.Type("#new", fresh+"\t"+fresh+"\r")
+	tab.Heading("Is this you?")
+	tab.Do(chromedp.WaitVisible(chromedp.CSS(`#elsewhere`)))
+	tab.Shoot("13-elsewhere")
+	tab.Click(`button[value=decline]`)
+	tab.Heading("Canceled")
+	tab.Shoot("14-declined")
 	// The step again, from a page of the same site that has no state.
-	run(chromedp.Navigate(s.BaseURL+"/device"), heading("Enter your code"))
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](`{let f = document.forms[0]; f.action = "/device/confirm"; f.submit(); null}`)); err != nil {
+	tab.Open(s.BaseURL + "/device")
+	tab.Heading("Enter your code")
+	if _, err := chromedp.Run(tab.Context(), chromedp.Evaluate[any](`{let f = document.forms[0]; f.action = "/signin/confirm"; f.submit(); null}`)); err != nil {
 		t.Fatal(err)
 	}
-	run(heading("That did not work"))
-	shots(t, ctx, "13-stale")
+	tab.Heading("That did not work")
+	tab.Shoot("15-stale")
 	a := s.Post("/contoso.test/oauth2/v2.0/token", "client_id", directory.AKSClient().String(), "grant_type", "device_code",
 		"device_code", start.Str(t, "device_code"))
 	if a.Str(t, "error") != "authorization_declined" {

@@ -83,7 +83,7 @@ func (p *person) toSignIn(code string) {
 func (p *person) toConfirm(code string) {
 	p.Helper()
 	p.toSignIn(code)
-	p.at(p.send("POST", "/device/signin", "state", p.state, "username", p.Alice.UserPrincipalName, "password", logintest.Password), 200, "Is this you?")
+	p.at(p.send("POST", "/signin/password", "state", p.state, "username", p.Alice.UserPrincipalName, "password", logintest.Password), 200, "Is this you?")
 }
 
 func deviceStart(t *testing.T, s *logintest.Service) (userCode string, poll func() logintest.Answer) {
@@ -101,7 +101,7 @@ func TestEveryPageIsGuarded(t *testing.T) {
 	code, _ := deviceStart(t, s)
 	pages := []logintest.Answer{
 		p.send("GET", "/device"), p.send("POST", "/device", "user_code", "x"), p.send("POST", "/device", "user_code", code),
-		p.send("POST", "/device/signin"), p.send("GET", "/error?code=1"), p.send("GET", "/common/oauth2/v2.0/authorize"),
+		p.send("POST", "/signin/password"), p.send("GET", "/error?code=1"), p.send("GET", "/common/oauth2/v2.0/authorize"), p.send("GET", "/signin/signout"), p.send("GET", "/signin"),
 	}
 	for _, a := range pages {
 		for name, want := range map[string]string{
@@ -178,16 +178,16 @@ func TestStateIsBound(t *testing.T) {
 		})
 	}
 	stranger := newPerson(t, s)
-	refuse("in another browser", stranger.send("POST", "/device/confirm", "state", confirm, "action", "approve"))
+	refuse("in another browser", stranger.send("POST", "/signin/confirm", "state", confirm, "action", "approve"))
 	stranger.toSignIn(code)
-	refuse("in another browser that has a cookie", stranger.send("POST", "/device/confirm", "state", confirm, "action", "approve"))
-	refuse("for another step", p.send("POST", "/device/signin", "state", confirm, "username", "x", "password", "y"))
-	refuse("changed", p.send("POST", "/device/confirm", "state", "A"+confirm[1:], "action", "approve"))
-	refuse("none", p.send("POST", "/device/confirm", "action", "approve"))
-	refuse("twice", p.send("POST", "/device/confirm", "state", confirm, "state", confirm, "action", "approve"))
-	refuse("neither yes nor no", p.send("POST", "/device/confirm", "state", confirm))
-	p.at(p.send("POST", "/device/confirm", "state", confirm, "action", "approve"), 200, "You are signed in")
-	p.at(p.send("POST", "/device/confirm", "state", confirm, "action", "approve"), 400, "That did not work")
+	refuse("in another browser that has a cookie", stranger.send("POST", "/signin/confirm", "state", confirm, "action", "approve"))
+	refuse("for another step", p.send("POST", "/signin/password", "state", confirm, "username", "x", "password", "y"))
+	refuse("changed", p.send("POST", "/signin/confirm", "state", "A"+confirm[1:], "action", "approve"))
+	refuse("none", p.send("POST", "/signin/confirm", "action", "approve"))
+	refuse("twice", p.send("POST", "/signin/confirm", "state", confirm, "state", confirm, "action", "approve"))
+	refuse("neither yes nor no", p.send("POST", "/signin/confirm", "state", confirm))
+	p.at(p.send("POST", "/signin/confirm", "state", confirm, "action", "approve"), 200, "You are signed in")
+	p.at(p.send("POST", "/signin/confirm", "state", confirm, "action", "approve"), 400, "That did not work")
 	if a := poll(); a.Status != 200 {
 		t.Fatal(a.Text)
 	}
@@ -202,7 +202,7 @@ func TestStateExpires(t *testing.T) {
 	p := newPerson(t, s)
 	p.toConfirm(code)
 	s.Clock.Move(15 * time.Minute)
-	p.at(p.send("POST", "/device/confirm", "state", p.state, "action", "approve"), 400, "That did not work")
+	p.at(p.send("POST", "/signin/confirm", "state", p.state, "action", "approve"), 400, "That did not work")
 }
 
 // TestCookieChangesAtSignIn: a cookie that somebody planted before the password is worth nothing after it.
@@ -212,11 +212,21 @@ func TestCookieChangesAtSignIn(t *testing.T) {
 	p := newPerson(t, s)
 	p.toSignIn(code)
 	u, _ := url.Parse(s.BaseURL)
-	before := p.jar.Cookies(u)[0].Value
-	p.at(p.send("POST", "/device/signin", "state", p.state, "username", s.Alice.UserPrincipalName, "password", logintest.Password), 200, "Is this you?")
-	if after := p.jar.Cookies(u)[0].Value; after == before {
+	before := cookie(p, u)
+	p.at(p.send("POST", "/signin/password", "state", p.state, "username", s.Alice.UserPrincipalName, "password", logintest.Password), 200, "Is this you?")
+	if after := cookie(p, u); after == before || after == "" {
 		t.Error("the cookie stayed the same")
 	}
+}
+
+// cookie is that of the sign-in under way.
+func cookie(p *person, u *url.URL) string {
+	for _, c := range p.jar.Cookies(u) {
+		if strings.HasPrefix(c.Name, "__Host-keyreeve-signin-") {
+			return c.Value
+		}
+	}
+	return ""
 }
 
 // TestOtherSitesAreRefused: a page elsewhere can neither begin nor finish a sign-in here (login CSRF).
@@ -230,7 +240,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	} {
 		p.header = header
 		for path, form := range map[string][]string{
-			"/device": {"user_code", code}, "/device/signin": {"state", p.state}, "/device/confirm": {"state", p.state, "action", "approve"},
+			"/device": {"user_code", code}, "/signin/password": {"state", p.state}, "/signin/confirm": {"state", p.state, "action", "approve"},
 		} {
 			p.at(p.send("POST", path, form...), 403, "That did not work")
 		}
@@ -257,7 +267,7 @@ func TestRefusedSignIns(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPerson(t, s)
 			p.toSignIn(a.Str(t, "user_code"))
-			got := p.send("POST", "/device/signin", "state", p.state, "username", row.user, "password", row.password)
+			got := p.send("POST", "/signin/password", "state", p.state, "username", row.user, "password", row.password)
 			p.at(got, 400, row.heading)
 			if !strings.Contains(got.Text, row.says) {
 				t.Errorf("the page does not say %q:\n%s", row.says, got.Text)
@@ -278,7 +288,7 @@ func TestRevokedBetweenPasswordAndYes(t *testing.T) {
 	alice := s.Alice
 	alice.SessionsValidFrom = s.Clock.Now()
 	s.Update(func(tx *store.Tx) error { return tx.PutUser(alice) })
-	got := p.send("POST", "/device/confirm", "state", p.state, "action", "approve")
+	got := p.send("POST", "/signin/confirm", "state", p.state, "action", "approve")
 	p.at(got, 400, "That did not work")
 	if a := poll(); a.Body["error"] != "authorization_pending" {
 		t.Fatal(a.Text)
@@ -295,7 +305,7 @@ func TestNoInnerErrorIsShown(t *testing.T) {
 	}
 	for _, got := range []logintest.Answer{
 		p.send("POST", "/device", "user_code", code),
-		p.send("POST", "/device/signin", "state", p.state, "username", "x@y", "password", "z"),
+		p.send("POST", "/signin/password", "state", p.state, "username", "x@y", "password", "z"),
 	} {
 		p.at(got, 500, "That did not work")
 		for _, inner := range []string{"sql", "store", "database", ".go"} {
@@ -311,9 +321,9 @@ func TestNoInnerErrorIsShown(t *testing.T) {
 
 func TestStepsCannotBeOpenedByAddress(t *testing.T) {
 	s := logintest.Start(t)
-	for _, path := range []string{"/device/signin", "/device/password", "/device/confirm", "/Device/Confirm"} {
-		if a := s.Get(path); a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/device" {
-			t.Errorf("%s: %d %s", path, a.Status, a.Header.Get("Location"))
+	for _, path := range []string{"/signin/account", "/signin/password", "/signin/newpassword", "/signin/consent", "/signin/confirm", "/signin", "/oauth2/finish"} {
+		if a := s.Get(path); a.Status != http.StatusBadRequest || !strings.Contains(a.Text, "This page is out of date") {
+			t.Errorf("%s: %d %s", path, a.Status, a.Text)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,21 +18,36 @@ import (
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/internal/store/postgrestest"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
 
-// crashEnv makes the test binary the writer that TestCrash kills; its value is the file of the database.
-const crashEnv = "KEYREEVE_STORE_CRASH_TEST"
+// crashEnv makes the test binary the writer that TestCrash kills, leadEnv the leader that TestLeaderDies kills and stops;
+// the value is the database.
+const (
+	crashEnv = "KEYREEVE_STORE_CRASH_TEST"
+	leadEnv  = "KEYREEVE_STORE_LEAD_TEST"
+)
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(crashEnv); path != "" {
-		if err := writeUntilKilled(path); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for name, do := range map[string]func(string) error{crashEnv: writeUntilKilled, leadEnv: leadUntilKilled} {
+		if database := os.Getenv(name); database != "" {
+			if err := do(database); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	os.Exit(m.Run())
+}
+
+// options opens a database that is named by a SQLite file or a connection string.
+func options(database string) store.Options {
+	if strings.Contains(database, "host=") {
+		return store.Options{Postgres: database, Now: time.Now}
+	}
+	return store.Options{Path: database, Now: time.Now}
 }
 
 func crashTenant() ident.TenantID { return ident.Derive[ident.TenantID]("crash") }
@@ -42,9 +58,9 @@ func crashID(kind string, rev feed.Revision) ident.ObjectID {
 
 // writeUntilKilled writes a user, a group and a membership in each commit, named for a number nobody had before, from four
 // sides at once, and prints "number revision" for each that was acknowledged.
-func writeUntilKilled(path string) error {
+func writeUntilKilled(database string) error {
 	ctx := context.Background()
-	db, err := store.Open(ctx, store.Options{Path: path, Now: time.Now})
+	db, err := store.Open(ctx, options(database))
 	if err != nil {
 		return err
 	}
@@ -86,15 +102,19 @@ func putThree(tx *store.Tx, n feed.Revision) error {
 // TestCrash kills a writer at random moments and opens what it leaves: every acknowledged write is there, whole; the
 // feed has no gap; and a world loads.
 func TestCrash(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "crash.db")
-	rounds, budget := 30, 15*time.Second
+	t.Run("sqlite", func(t *testing.T) { crash(t, filepath.Join(t.TempDir(), "crash.db"), 15*time.Second) })
+	t.Run("postgres", func(t *testing.T) { crash(t, postgrestest.Database(t, "crash"), 8*time.Second) })
+}
+
+func crash(t *testing.T, database string, budget time.Duration) {
+	const rounds = 30
 	start := time.Now()
 	acked := 0
 	done := 0
 	for ; done < rounds && (time.Since(start) < budget || done < 5); done++ {
-		acks := crashRound(t, path)
+		acks := crashRound(t, database)
 		acked += len(acks)
-		checkAfterCrash(t, path, acks)
+		checkAfterCrash(t, database, acks)
 	}
 	t.Logf("%d rounds, %d acknowledged writes, in %v", done, acked, time.Since(start))
 	if acked < done {
@@ -103,10 +123,10 @@ func TestCrash(t *testing.T) {
 }
 
 // crashRound starts a writer, kills it, and returns what it acknowledged.
-func crashRound(t *testing.T, path string) map[feed.Revision]feed.Revision {
+func crashRound(t *testing.T, database string) map[feed.Revision]feed.Revision {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), crashEnv+"="+path)
+	child.Env = append(os.Environ(), crashEnv+"="+database)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -134,10 +154,10 @@ func crashRound(t *testing.T, path string) map[feed.Revision]feed.Revision {
 	return acks
 }
 
-func checkAfterCrash(t *testing.T, path string, acks map[feed.Revision]feed.Revision) {
+func checkAfterCrash(t *testing.T, database string, acks map[feed.Revision]feed.Revision) {
 	t.Helper()
 	ctx := t.Context()
-	db, err := store.Open(ctx, store.Options{Path: path, Now: time.Now})
+	db, err := store.Open(ctx, options(database))
 	if err != nil {
 		t.Fatal(err)
 	}

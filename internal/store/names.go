@@ -185,7 +185,7 @@ func (tx *Tx) CountServicePrincipals(tenant ident.TenantID) (int64, error) {
 func (tx *Tx) count(what, query string, args ...any) (int64, error) {
 	var n int64
 	if err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(&n); err != nil {
-		return 0, fault.Wrap(err, "store: count %s", what)
+		return 0, tx.engine.failed(err, "store: count %s", what)
 	}
 	return n, nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
-	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -138,6 +137,8 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 		`DELETE FROM refresh_tokens WHERE expires_at < $1`,
 		`DELETE FROM device_codes WHERE expires_at < $1`,
 		`DELETE FROM gate_enrollments WHERE expires_at < $1`,
+		`DELETE FROM authorization_codes WHERE expires_at < $1`,
+		`DELETE FROM browsers WHERE expires_at < $1`,
 	} {
 		n, err := tx.exec(q, stamp(before))
 		if err != nil {
@@ -198,18 +199,18 @@ func (tx *Tx) Setting(name string) (string, bool, error) {
 func (tx *Tx) blob(what, key, query string, args ...any) ([]byte, error) {
 	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
 	if err != nil {
-		return nil, fault.Wrap(err, "store: read %s", what)
+		return nil, tx.engine.failed(err, "store: read %s", what)
 	}
 	defer func() { _ = rows.Close() }()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return nil, fault.Wrap(err, "store: read %s", what)
+			return nil, tx.engine.failed(err, "store: read %s", what)
 		}
 		return nil, notFound(what, key)
 	}
 	var b []byte
 	if err := rows.Scan(&b); err != nil {
-		return nil, fault.Wrap(err, "store: read %s", what)
+		return nil, tx.engine.failed(err, "store: read %s", what)
 	}
 	return b, nil
 }

@@ -7,39 +7,34 @@ import (
 	"errors"
 	"fmt"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 )
 
 // Tx is a transaction. Its methods return a fault of kind NotFound (cause ErrNotFound) for a missing object and of
 // kind Conflict (cause ErrExists) for a name that is taken; anything else is an internal fault. A method that returns
-// NotFound or Conflict has changed nothing, and the transaction may go on.
+// NotFound or Conflict, or refers to what is not there, has changed nothing, and the transaction may go on.
 type Tx struct {
 	//nolint:containedctx // a transaction lives inside one call and ends with its context
 	ctx      context.Context
 	sql      *sql.Tx
+	engine   *engine
 	writable bool
 	wrote    bool
 	events   []feed.Event
+	// savepoint is set once a statement has a savepoint of its own; failed is what made the transaction useless.
+	savepoint bool
+	failed    error
 }
 
 // exec runs a writing statement and returns the number of rows it touched.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	if !tx.writable {
-		return 0, fault.Wrap(errors.New("write in a read transaction"), "store")
+	if err := tx.mark(); err != nil {
+		return 0, err
 	}
 	res, err := tx.sql.ExecContext(tx.ctx, query, args...)
 	if err != nil {
-		if e, ok := errors.AsType[*sqlite.Error](err); ok {
-			switch e.Code() {
-			case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-				return 0, taken(errors.Join(ErrExists, err))
-			}
-		}
-		return 0, fault.Wrap(err, "store: write")
+		return 0, tx.undo(err)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
@@ -49,14 +44,61 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	return n, nil
 }
 
+// mark makes sure that the statement that follows can be undone alone. Before the first write, the savepoint of the whole
+// write serves.
+func (tx *Tx) mark() error {
+	if !tx.writable {
+		return fault.Wrap(errors.New("write in a read transaction"), "store")
+	}
+	if tx.failed != nil {
+		return tx.failed
+	}
+	if !tx.engine.poisons || !tx.wrote {
+		return nil
+	}
+	text := `SAVEPOINT s`
+	if tx.savepoint {
+		text = `RELEASE SAVEPOINT s; SAVEPOINT s`
+	}
+	if _, err := tx.sql.ExecContext(tx.ctx, text); err != nil {
+		return tx.undo(err)
+	}
+	tx.savepoint = true
+	return nil
+}
+
+// undo makes a fault of a writing statement's error. After a row that the schema does not allow, the transaction is as it was
+// before the statement; after anything else it is of no use any more.
+func (tx *Tx) undo(err error) error {
+	failed := tx.engine.failed(err, "store: write")
+	if !tx.engine.constraint(err) {
+		tx.failed = failed
+		return failed
+	}
+	if tx.engine.poisons {
+		back := `ROLLBACK TO SAVEPOINT w`
+		if tx.savepoint {
+			back = `ROLLBACK TO SAVEPOINT s`
+		}
+		if _, err := tx.sql.ExecContext(tx.ctx, back); err != nil {
+			tx.failed = tx.engine.failed(err, "store: write")
+			return tx.failed
+		}
+	}
+	return failed
+}
+
 // returning runs a writing statement and returns the one text column it gives for each row it touched.
 func (tx *Tx) returning(kind feed.Kind, query string, args ...any) ([]string, error) {
-	if !tx.writable {
-		return nil, fault.Wrap(errors.New("write in a read transaction"), "store")
+	if err := tx.mark(); err != nil {
+		return nil, err
 	}
 	out, err := tx.texts(string(kind), query, args...)
+	if err != nil {
+		return nil, tx.undo(err)
+	}
 	tx.wrote = tx.wrote || len(out) > 0
-	return out, err
+	return out, nil
 }
 
 // removeAll runs a deleting statement that returns the first part of the keys of the rows it removed, and tells of
@@ -117,7 +159,7 @@ func one[T any](tx *Tx, what, key, query string, args ...any) (T, error) {
 		return out, notFound(what, key)
 	}
 	if err != nil {
-		return out, fault.Wrap(err, "store: read %s", what)
+		return out, tx.engine.failed(err, "store: read %s", what)
 	}
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return out, fault.Wrap(err, "store: read %s", what)
@@ -129,13 +171,13 @@ func one[T any](tx *Tx, what, key, query string, args ...any) (T, error) {
 func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...any) error {
 	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
 	if err != nil {
-		return fault.Wrap(err, "store: list %s", what)
+		return tx.engine.failed(err, "store: list %s", what)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var raw sql.RawBytes
 		if err := rows.Scan(&raw); err != nil {
-			return fault.Wrap(err, "store: list %s", what)
+			return tx.engine.failed(err, "store: list %s", what)
 		}
 		var v T
 		if err := json.Unmarshal(raw, &v); err != nil {
@@ -146,7 +188,7 @@ func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...an
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fault.Wrap(err, "store: list %s", what)
+		return tx.engine.failed(err, "store: list %s", what)
 	}
 	return nil
 }
@@ -162,19 +204,19 @@ func all[T any](tx *Tx, what, query string, args ...any) ([]T, error) {
 func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
 	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
 	if err != nil {
-		return nil, fault.Wrap(err, "store: list %s", what)
+		return nil, tx.engine.failed(err, "store: list %s", what)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []string
 	for rows.Next() {
 		var s string
 		if err := rows.Scan(&s); err != nil {
-			return nil, fault.Wrap(err, "store: list %s", what)
+			return nil, tx.engine.failed(err, "store: list %s", what)
 		}
 		out = append(out, s)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fault.Wrap(err, "store: list %s", what)
+		return nil, tx.engine.failed(err, "store: list %s", what)
 	}
 	return out, nil
 }

@@ -166,6 +166,9 @@ func (h *Handler) endpoint(tx *store.Tx, r *arm.Request) (string, error) {
 		given[c.Endpoint] = true
 	}
 	endpoint, err := h.Driver.Endpoint(r.Context(), func(e string) bool { return given[e] })
+	if fault.Is(err, fault.Unsupported) {
+		return "", err // this server runs no clusters
+	}
 	if err != nil {
 		return "", fault.New(fault.Unavailable, "QuotaExceeded", "There is no free address for another cluster.").Because(err)
 	}

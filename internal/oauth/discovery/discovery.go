@@ -71,7 +71,7 @@ func fold(path string) string {
 		folded = strings.ReplaceAll(folded, "//", "/")
 	}
 	ours := folded == "/device" || strings.HasPrefix(folded, "/device/")
-	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/"} {
+	for _, part := range []string{"/oauth2/", "/.well-known/openid-configuration", "/discovery/", "/common/userrealm/", "/adminconsent", "/openid/userinfo"} {
 		ours = ours || strings.Contains(folded, part)
 	}
 	if !ours {
@@ -88,12 +88,19 @@ type metadata struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	ResponseIssuer        bool     `json:"authorization_response_iss_parameter_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	Scopes                []string `json:"scopes_supported"`
 	Issuer                string   `json:"issuer"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
+	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	Claims                []string `json:"claims_supported"`
 	TenantRegionScope     *string  `json:"tenant_region_scope"`
 	CloudInstanceName     string   `json:"cloud_instance_name"`
@@ -127,10 +134,13 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 	at := h.BaseURL + "/" + segment
 	return h.write(w, metadata{
 		TokenEndpoint: at + endpoints + "token", DeviceEndpoint: at + endpoints + "devicecode",
+		UserInfoEndpoint: at + "/openid/userinfo", EndSessionEndpoint: at + endpoints + "logout",
+		IntrospectionEndpoint: at + "/oauth2/v2.0/introspect", RevocationEndpoint: at + "/oauth2/v2.0/revoke",
 		AuthorizationEndpoint: at + endpoints + "authorize", JWKSURI: at + keys, Issuer: issuer(named),
-		TokenAuthMethods: []string{"client_secret_post", "client_secret_basic"},
+		TokenAuthMethods: []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: []string{string(keyring.Algorithm)}, ResponseTypes: []string{"code"},
-		GrantTypes: []string{oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantPassword},
+		ResponseModes: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost}, ChallengeMethods: []string{"S256"}, ResponseIssuer: true,
+		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantOnBehalfOf, oauth.GrantPassword},
 		Scopes:     []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeOfflineAccess},
 		Claims: []string{
 			"sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "preferred_username", "name", "tid", "oid", "ver", "email", "amr", "sid",

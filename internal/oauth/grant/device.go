@@ -28,15 +28,18 @@ func (h Handler) deviceStart(w http.ResponseWriter, r *http.Request, v1 bool) er
 	if err := h.identify(r.Context(), req); err != nil {
 		return err
 	}
-	web.EventOf(r).Add("client", req.client.id.String())
+	web.EventOf(r).Add("client", req.client.ID.String())
 	if err := h.resolve(req, true); err != nil {
+		return err
+	}
+	if _, err := req.target.Named(req.scopes); err != nil {
 		return err
 	}
 	code := proof.NewToken("krd_")
 	d := session.DeviceCode{
-		Hash: proof.HashToken(code), Client: req.client.id, TenantHint: req.tenant.ID, Scope: req.scopes.raw, V1: v1,
+		Hash: proof.HashToken(code), Client: req.client.ID, TenantHint: req.tenant.ID, Scope: req.scopes.Raw, V1: v1,
 		State: session.DevicePending, CreatedAt: req.now.UTC(), ExpiresAt: req.now.UTC().Add(deviceLife),
-		RemoteAddr: req.origin.RemoteAddr, ResourceName: req.target.name,
+		RemoteAddr: req.origin.RemoteAddr, ResourceName: req.target.Name,
 	}
 	if err := h.keepDevice(r.Context(), &d); err != nil {
 		return err
@@ -99,6 +102,7 @@ func (h Handler) prepareDevice(ctx context.Context, req *request) error {
 	if err != nil {
 		return err
 	}
+	req.asked = req.device.Scope
 	return h.deviceState(req)
 }
 
@@ -106,7 +110,7 @@ func (h Handler) prepareDevice(ctx context.Context, req *request) error {
 func (h Handler) deviceState(req *request) error {
 	d := req.device
 	switch {
-	case d.Client != req.client.id, d.TenantHint != req.tenant.ID, d.V1 != req.v1:
+	case d.Client != req.client.ID, d.TenantHint != req.tenant.ID, d.V1 != req.v1:
 		return oauth.BadDeviceCode()
 	case !req.now.Before(d.ExpiresAt):
 		return oauth.DeviceExpired(req.v1)

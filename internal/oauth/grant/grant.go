@@ -16,13 +16,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/consent"
+
 	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/issuer"
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/oauth"
 	"github.com/keyreeve/keyreeve/internal/session"
 	"github.com/keyreeve/keyreeve/internal/store"
 	"github.com/keyreeve/keyreeve/internal/throttle"
+	"github.com/keyreeve/keyreeve/internal/token"
 	"github.com/keyreeve/keyreeve/internal/web"
 	"github.com/keyreeve/keyreeve/internal/world"
 )
@@ -44,6 +48,10 @@ type Handler struct {
 	// DeviceInterval is how often device clients are told to poll; 0 means 5 s.
 	DeviceInterval time.Duration
 
+	// Issuers finds the keys of those whose tokens applications trust; nil if nobody is.
+	Issuers issuer.Source
+
+	replays *replays
 	// polls and starts bound how often a device code is polled and device flows are begun.
 	polls, starts *throttle.Limit
 }
@@ -63,25 +71,52 @@ const maxForm = 128 << 10
 
 // Mount adds the routes to mux. Put the mux behind discovery.FoldPaths.
 func (h Handler) Mount(mux *http.ServeMux) {
-	if h.DeviceInterval == 0 {
-		h.DeviceInterval = 5 * time.Second
-	}
-	h.polls = &throttle.Limit{Burst: pollBurst, Every: h.DeviceInterval / 2}
-	h.starts = &throttle.Limit{Burst: startBurst, Every: time.Second}
+	h = h.Prepared()
 	a := web.Adapter{Log: h.Log, Now: h.Now, Face: "login", WriteError: web.OAuthErrors(h.BaseURL, h.Now)}
 	handle := func(pattern string, v1 bool, f func(http.ResponseWriter, *http.Request, bool) error) {
 		mux.Handle(pattern, a.Handle(web.OAuth(func(w http.ResponseWriter, r *http.Request) error { return f(w, r, v1) })))
 	}
-	handle("/{tenant}/oauth2/v2.0/token", false, h.token)
-	handle("/{tenant}/oauth2/token", true, h.token)
+	handle("/{tenant}/oauth2/v2.0/token", false, h.serveToken)
+	handle("/{tenant}/oauth2/token", true, h.serveToken)
 	handle("/{tenant}/oauth2/v2.0/devicecode", false, h.deviceStart)
 	handle("/{tenant}/oauth2/devicecode", true, h.deviceStart)
+}
+
+// Prepared returns the handler with its defaults, and with what its copies share.
+func (h Handler) Prepared() Handler {
+	if h.replays != nil {
+		return h
+	}
+	if h.DeviceInterval == 0 {
+		h.DeviceInterval = 5 * time.Second
+	}
+	h.replays = &replays{}
+	h.polls = &throttle.Limit{Burst: pollBurst, Every: h.DeviceInterval / 2}
+	h.starts = &throttle.Limit{Burst: startBurst, Every: time.Second}
+	return h
+}
+
+// Authenticate reads a form and the client that sent it, for other endpoints. proven says that the client showed a
+// secret or an assertion. Call it on a Prepared handler.
+func (h Handler) Authenticate(w http.ResponseWriter, r *http.Request) (map[string]string, consent.Client, bool, error) {
+	req, err := h.parse(w, r, false)
+	if err != nil {
+		return nil, consent.Client{}, false, err
+	}
+	if err := h.identify(r.Context(), req); err != nil {
+		return nil, consent.Client{}, false, err
+	}
+	web.EventOf(r).Add("client", req.client.ID.String())
+	err = h.authenticate(r.Context(), req, true)
+	return req.form, req.client.Client, req.client.method != token.PublicClient, err
 }
 
 // rule is one grant.
 type rule struct {
 	// person says that the grant brings a user; else the client asks for itself.
 	person bool
+	// find reads what is to be redeemed, as far as the client's own proof depends on it. It may be nil.
+	find func(h Handler, ctx context.Context, req *request) error
 	// prepare does what must not wait inside a transaction: slow checks, and finding the scope. It may be nil.
 	prepare func(h Handler, ctx context.Context, req *request) error
 	// redeem checks and uses up the proof. A refusal that must be remembered goes into subject.refusal: what redeem
@@ -94,10 +129,14 @@ func grants(name string) (rule, bool) {
 	switch name {
 	case oauth.GrantDeviceCode, oauth.GrantDeviceCodeShort:
 		return rule{person: true, prepare: Handler.prepareDevice, redeem: Handler.redeemDevice}, true
+	case oauth.GrantAuthorizationCode:
+		return rule{person: true, find: Handler.findCode, prepare: Handler.prepareCode, redeem: Handler.redeemCode}, true
 	case oauth.GrantPassword:
 		return rule{person: true, prepare: Handler.preparePassword, redeem: Handler.redeemPassword}, true
 	case oauth.GrantRefreshToken:
-		return rule{person: true, redeem: Handler.redeemRefresh}, true
+		return rule{person: true, find: Handler.findRefresh, redeem: Handler.redeemRefresh}, true
+	case oauth.GrantOnBehalfOf:
+		return rule{person: true, prepare: Handler.prepareOnBehalf, redeem: Handler.redeemOnBehalf}, true
 	case oauth.GrantClientCredentials:
 		return rule{redeem: Handler.redeemClient}, true
 	}
@@ -108,12 +147,13 @@ func grants(name string) (rule, bool) {
 type subject struct {
 	user    directory.User
 	session session.Session
+	nonce   string
 	app     world.Principal // when there is no user
 	refusal *oauth.Error
 }
 
-// token serves the token endpoint.
-func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
+// serveToken serves the token endpoint.
+func (h Handler) serveToken(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	req, err := h.parse(w, r, v1)
 	if err != nil {
 		return err
@@ -124,7 +164,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	}
 	g, ok := grants(name)
 	if !ok {
-		return oauth.UnsupportedGrant(clip(name))
+		return oauth.UnsupportedGrant(consent.Clip(name))
 	}
 	ev := web.EventOf(r)
 	ev.Add("grant", name)
@@ -132,7 +172,12 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if err := h.identify(r.Context(), req); err != nil {
 		return err
 	}
-	ev.Add("client", req.client.id.String())
+	ev.Add("client", req.client.ID.String())
+	if g.find != nil {
+		if err := g.find(h, r.Context(), req); err != nil {
+			return err
+		}
+	}
 	if err := h.authenticate(r.Context(), req, g.person); err != nil {
 		return err
 	}
@@ -144,7 +189,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if err := h.resolve(req, g.person); err != nil {
 		return err
 	}
-	ev.Add("resource", req.target.aud)
+	ev.Add("resource", req.target.Audience)
 	signer, err := h.Ring.Active(req.now)
 	if err != nil {
 		return err
@@ -157,7 +202,7 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 			refusal = s.refusal
 			return err
 		}
-		out, err = h.issue(tx, req, s, signer)
+		out, err = h.issue(tx, req, s)
 		return err
 	})
 	if err != nil {
@@ -166,7 +211,10 @@ func (h Handler) token(w http.ResponseWriter, r *http.Request, v1 bool) error {
 	if refusal != nil {
 		return refusal
 	}
-	ev.Add("principal", out.object.String())
+	if err := out.sign(signer); err != nil {
+		return err
+	}
+	ev.Add("principal", out.claims.Object.String())
 	return h.answer(w, r, req, out)
 }
 
@@ -177,19 +225,4 @@ func remoteAddr(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// clip keeps what of a parameter may stand in a message.
-func clip(s string) string {
-	out := make([]rune, 0, 64)
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			continue
-		}
-		if len(out) == 100 {
-			return string(out) + "…"
-		}
-		out = append(out, r)
-	}
-	return string(out)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -29,72 +30,96 @@ const refreshPrefix = "krr_"
 
 // issued is what a successful request yields.
 type issued struct {
-	object             ident.ObjectID
-	access, id         string
-	refresh            string
-	life               time.Duration
-	notBefore, expires int64
-	clientInfo         string
+	claims   token.Access
+	identity *token.Identity // nil when none is due
+	// access and id are the signed forms.
+	access, id string
+	refresh    string
+	life       time.Duration
+	clientInfo string
 }
 
-// issue mints the tokens for a subject, in the transaction that used up its proof.
-func (h Handler) issue(tx *store.Tx, req *request, s subject, signer *keyring.Signer) (issued, error) {
-	life := h.accessLife()
-	claims := h.common(req, life)
+// issue decides what the tokens for a subject say, in the transaction that used up its proof. They are signed after it:
+// a signature takes longer than all else, and nobody else could write meanwhile.
+func (h Handler) issue(tx *store.Tx, req *request, s subject) (issued, error) {
+	life := h.accessLife(req, s)
+	out := issued{claims: h.common(req, life), life: life}
 	if s.user.ID.IsZero() {
-		h.forApplication(&claims, req, s)
-	} else {
-		h.forUser(&claims, req, s)
-	}
-	out := issued{object: claims.Object, life: life, notBefore: claims.NotBefore, expires: claims.Expires}
-	var err error
-	if out.access, err = claims.Mint(signer); err != nil {
-		return out, fault.Wrap(err, "mint access token")
-	}
-	if !s.user.ID.IsZero() {
-		if out.id, err = h.identity(req, s, claims).mintIf(req.scopes.openID, signer); err != nil {
-			return out, fault.Wrap(err, "mint id token")
-		}
-		if req.scopes.offline {
-			if out.refresh, err = h.refreshToken(tx, req, s.session); err != nil {
-				return out, err
-			}
-		}
-		if req.form[oauth.ParamClientInfo] == "1" {
-			if out.clientInfo, err = clientInfo(s.user.ID, s.user.Tenant); err != nil {
-				return out, err
-			}
-		}
+		h.forApplication(&out.claims, req, s)
+	} else if err := h.issueUser(tx, req, s, &out); err != nil {
+		return out, err
 	}
 	name := s.user.UserPrincipalName
 	if name == "" {
-		name = req.client.name
+		name = req.client.Name
 	}
 	return out, tx.Audit(audit.Record{
-		At: req.now, Event: audit.TokenIssued, Tenant: claims.Tenant, Actor: claims.Object, ActorName: name,
-		Target: req.target.aud, Correlation: req.origin.Correlation,
+		At: req.now, Event: audit.TokenIssued, Tenant: out.claims.Tenant, Actor: out.claims.Object, ActorName: name,
+		Target: req.target.Audience, Correlation: req.origin.Correlation,
 		Detail: map[string]string{
-			"grant": req.grant, "client": req.client.id.String(), "session": s.session.ID.String(), "token": claims.ID,
+			"grant": req.grant, "client": req.client.ID.String(), "session": s.session.ID.String(), "token": out.claims.ID,
 			"remoteAddr": req.origin.RemoteAddr,
 		},
 	})
 }
 
-// accessLife is how long the next access token lives, in whole seconds.
-func (h Handler) accessLife() time.Duration {
+// issueUser adds what the tokens of a person have.
+func (h Handler) issueUser(tx *store.Tx, req *request, s subject, out *issued) error {
+	var err error
+	if req.scp, err = h.allowed(tx, req, s); err != nil {
+		return err
+	}
+	h.forUser(&out.claims, req, s)
+	if req.scopes.OpenID {
+		i := h.identity(req, s, out.claims)
+		out.identity = &i
+	}
+	if req.scopes.Offline {
+		if out.refresh, err = h.refreshToken(tx, req, s.session); err != nil {
+			return err
+		}
+	}
+	if req.form[oauth.ParamClientInfo] == "1" {
+		out.clientInfo, err = clientInfo(s.user.ID, s.user.Tenant)
+	}
+	return err
+}
+
+// sign makes the tokens of what was issued.
+func (o *issued) sign(signer *keyring.Signer) error {
+	var err error
+	if o.access, err = o.claims.Mint(signer); err != nil {
+		return fault.Wrap(err, "mint access token")
+	}
+	if o.identity != nil {
+		if o.id, err = o.identity.Mint(signer); err != nil {
+			return fault.Wrap(err, "mint id token")
+		}
+	}
+	return nil
+}
+
+// accessLife is how long the next access token lives, in whole seconds. Where each request is held against what was
+// revoked, and the client understands being told so (continuous access evaluation), a person's token may live a day.
+func (h Handler) accessLife(req *request, s subject) time.Duration {
 	if h.AccessLife > 0 {
 		return h.AccessLife.Truncate(time.Second)
 	}
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return time.Hour + time.Duration(binary.BigEndian.Uint16(b[:])%(15*60))*time.Second
+	spread := int(binary.BigEndian.Uint16(b[:]))
+	evaluated := req.target.ID == directory.ResourceManager() || req.target.ID == directory.MicrosoftGraph()
+	if evaluated && len(req.capabilities) > 0 && !s.user.ID.IsZero() {
+		return 24*time.Hour + time.Duration(spread%(4*60*60))*time.Second
+	}
+	return time.Hour + time.Duration(spread%(15*60))*time.Second
 }
 
 // common are the claims of every access token.
 func (h Handler) common(req *request, life time.Duration) token.Access {
 	return token.Access{
-		Audience: req.target.aud, NotBefore: req.now.Unix(), Expires: req.now.Add(life).Unix(),
-		AppID: req.client.id, AppIDACR: req.client.method, ID: token.NewID(), Version: "1.0", Capabilities: req.capabilities,
+		Audience: req.target.Audience, NotBefore: req.now.Unix(), Expires: req.now.Add(life).Unix(),
+		AppID: req.client.ID, AppIDACR: req.client.method, ID: token.NewID(), Version: "1.0", Capabilities: req.capabilities,
 	}
 }
 
@@ -109,13 +134,13 @@ func (h Handler) forApplication(c *token.Access, req *request, s subject) {
 func (h Handler) forUser(c *token.Access, req *request, s subject) {
 	u := s.user
 	c.Tenant, c.Object, c.IdentityType = u.Tenant, u.ID, token.TypeUser
-	c.Subject = token.PairwiseSubject(u.Tenant, u.ID, req.target.id)
+	c.Subject = token.PairwiseSubject(u.Tenant, u.ID, req.target.ID)
 	c.Issuer = token.IssuerV1(h.BaseURL, c.Tenant)
 	c.IssuedAt = token.IssuedAfter(req.now, u.SessionsValidFrom)
 	c.ACR, c.AMR, c.Session = "1", s.session.Methods, s.session.ID
 	c.Family, c.Given, c.Name = u.Surname, u.GivenName, u.DisplayName
 	c.UPN, c.UniqueName, c.IPAddress = u.UserPrincipalName, u.UserPrincipalName, req.origin.RemoteAddr
-	c.Scope = strings.Join(req.target.scp, " ")
+	c.Scope = strings.Join(req.scp, " ")
 	h.directoryClaims(c, req, "users")
 	if u.UserType != "Guest" {
 		c.DirectoryRoles = append(c.DirectoryRoles, token.MemberWID)
@@ -125,10 +150,11 @@ func (h Handler) forUser(c *token.Access, req *request, s subject) {
 // directoryClaims adds roles and groups, or the place to ask for them when they are too many. They inform clients;
 // decisions look them up.
 func (h Handler) directoryClaims(c *token.Access, req *request, collection string) {
+	c.Roles = h.apps().Roles(req.target, c.Object)
 	for _, r := range caller.Roles(h.World, c.Object) {
 		c.DirectoryRoles = append(c.DirectoryRoles, r.String())
 	}
-	if !req.target.groups {
+	if !req.target.Groups {
 		return
 	}
 	for _, id := range h.World.GroupsOf(c.Object) {
@@ -145,30 +171,20 @@ func (h Handler) directoryClaims(c *token.Access, req *request, collection strin
 	}
 }
 
-// identity is an id token that may be asked for or not.
-type identity token.Identity
-
-func (i identity) mintIf(asked bool, s *keyring.Signer) (string, error) {
-	if !asked {
-		return "", nil
-	}
-	return token.Identity(i).Mint(s)
-}
-
-func (h Handler) identity(req *request, s subject, c token.Access) identity {
+func (h Handler) identity(req *request, s subject, c token.Access) token.Identity {
 	u := s.user
-	i := identity{
-		Audience: req.client.id, Issuer: token.IssuerV2(h.BaseURL, u.Tenant), IssuedAt: c.IssuedAt, NotBefore: c.NotBefore,
+	i := token.Identity{
+		Audience: req.client.ID, Issuer: token.IssuerV2(h.BaseURL, u.Tenant), IssuedAt: c.IssuedAt, NotBefore: c.NotBefore,
 		Expires: c.Expires, AMR: s.session.Methods, Object: u.ID, Session: s.session.ID,
-		Subject: token.PairwiseSubject(u.Tenant, u.ID, req.client.id), Tenant: u.Tenant, ID: token.NewID(), Version: "2.0",
+		Subject: token.PairwiseSubject(u.Tenant, u.ID, req.client.ID), Tenant: u.Tenant, ID: token.NewID(), Version: "2.0", Nonce: s.nonce,
 	}
 	if req.v1 {
 		i.Issuer, i.Version, i.UPN = token.IssuerV1(h.BaseURL, u.Tenant), "1.0", u.UserPrincipalName
 	}
-	if req.scopes.profile {
+	if req.scopes.Profile {
 		i.Name, i.Username = u.DisplayName, u.UserPrincipalName
 	}
-	if req.scopes.email {
+	if req.scopes.Email {
 		i.Email = u.Mail
 	}
 	return i
@@ -176,9 +192,12 @@ func (h Handler) identity(req *request, s subject, c token.Access) identity {
 
 // refreshToken makes the next link of the session's chain.
 func (h Handler) refreshToken(tx *store.Tx, req *request, s session.Session) (string, error) {
-	text := proof.NewToken(refreshPrefix)
+	text, scope := proof.NewToken(refreshPrefix), req.scopes.Raw
+	if req.v1 {
+		scope += oauth.DefaultSuffix + " openid profile offline_access"
+	}
 	return text, tx.PutRefreshToken(session.RefreshToken{
-		Hash: proof.HashToken(text), Session: s.ID, Client: req.client.id, User: s.User, HomeTenant: s.Tenant,
+		Hash: proof.HashToken(text), Session: s.ID, Client: req.client.ID, User: s.User, HomeTenant: s.Tenant, Public: req.keepsNone(), Scope: scope,
 		CreatedAt: req.now.UTC(), ExpiresAt: req.now.UTC().Add(session.Life),
 	})
 }
@@ -200,20 +219,20 @@ func (h Handler) answer(w http.ResponseWriter, r *http.Request, req *request, ou
 	web.NoStore(w)
 	w.Header().Set("x-ms-request-id", web.EventOf(r).RequestID.String())
 	family := ""
-	if req.client.family && out.refresh != "" {
+	if req.client.Family && out.refresh != "" {
 		family = "1"
 	}
 	life := int64(out.life / time.Second)
 	if !req.v1 {
 		return web.WriteJSON(w, http.StatusOK, "application/json; charset=utf-8", oauth.Token{
-			TokenType: "Bearer", Scope: req.scopes.raw, ExpiresIn: life, ExtExpiresIn: life, ExpiresOn: out.expires,
+			TokenType: "Bearer", Scope: req.scopes.Raw, ExpiresIn: life, ExtExpiresIn: life, ExpiresOn: out.claims.Expires,
 			AccessToken: out.access, RefreshToken: out.refresh, FamilyID: family, IDToken: out.id, ClientInfo: out.clientInfo,
 		})
 	}
 	text := strconv.FormatInt(life, 10)
 	return web.WriteJSON(w, http.StatusOK, "application/json; charset=utf-8", oauth.TokenV1{
-		TokenType: "Bearer", Scope: strings.Join(slices.Clone(req.target.scp), " "), ExpiresIn: text, ExtExpiresIn: text,
-		ExpiresOn: strconv.FormatInt(out.expires, 10), NotBefore: strconv.FormatInt(out.notBefore, 10), Resource: req.scopes.resource,
+		TokenType: "Bearer", Scope: strings.Join(slices.Clone(req.scp), " "), ExpiresIn: text, ExtExpiresIn: text,
+		ExpiresOn: strconv.FormatInt(out.claims.Expires, 10), NotBefore: strconv.FormatInt(out.claims.NotBefore, 10), Resource: req.scopes.Resource,
 		AccessToken: out.access, RefreshToken: out.refresh, FamilyID: family, IDToken: out.id, ClientInfo: out.clientInfo,
 	})
 }

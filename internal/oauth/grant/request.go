@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/caller"
+	"github.com/keyreeve/keyreeve/internal/consent"
+
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/oauth"
@@ -26,14 +29,24 @@ type request struct {
 	tenant       directory.Tenant // zero at organizations and common
 	grant        string
 	client       client
-	scopes       scopes
-	target       target
+	scopes       consent.Scopes
+	target       consent.Target
+	scp          []string // the delegated permissions, when a person is involved
 	capabilities []string
 	origin       logon.Origin
 
-	// device is the code being redeemed, verified the person whose password was right.
+	// asked is the scope, in v1 the resource, that a code was asked for.
+	asked string
+	// before is the scope of the refresh token, which is meant if the request has none.
+	before string
+	// public says that what is redeemed was given to a client that keeps no secret.
+	public bool
+	// code and device are the code being redeemed, verified the person whose password was right.
+	code     session.Code
 	device   session.DeviceCode
 	verified logon.Verified
+	// caller is the person whose token a service presented.
+	caller caller.Caller
 }
 
 // form is a parsed body: each parameter once, none of them empty (RFC 6749 3.2: empty counts as absent).
@@ -51,7 +64,7 @@ func (r *request) need(name string) (string, error) {
 func (h Handler) parse(w http.ResponseWriter, r *http.Request, v1 bool) (*request, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, oauth.WrongMethod(clip(r.Method))
+		return nil, oauth.WrongMethod(consent.Clip(r.Method))
 	}
 	if !web.IsForm(r) {
 		return nil, oauth.Malformed("the body must be application/x-www-form-urlencoded")
@@ -71,7 +84,7 @@ func (h Handler) parse(w http.ResponseWriter, r *http.Request, v1 bool) (*reques
 		return nil, err
 	}
 	if t := req.form["token_type"]; t != "" && !strings.EqualFold(t, "Bearer") {
-		return nil, oauth.Malformed("token_type '" + clip(t) + "' is not offered")
+		return nil, oauth.Malformed("token_type '" + consent.Clip(t) + "' is not offered")
 	}
 	if req.tenant, err = logon.Tenant(h.World, req.segment); err != nil {
 		return nil, err
@@ -89,7 +102,7 @@ func parseForm(body string) (form, error) {
 	out := make(form, len(values))
 	for name, v := range values {
 		if len(v) > 1 {
-			return nil, oauth.DuplicateParameter(clip(name))
+			return nil, oauth.DuplicateParameter(consent.Clip(name))
 		}
 		if v[0] != "" {
 			out[name] = v[0]

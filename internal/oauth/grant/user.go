@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/logon"
 	"github.com/keyreeve/keyreeve/internal/oauth"
 	"github.com/keyreeve/keyreeve/internal/proof"
@@ -29,8 +30,8 @@ func (h Handler) preparePassword(ctx context.Context, req *request) error {
 		_, domain, _ := strings.Cut(strings.TrimSpace(name), "@")
 		tenant, _ = h.World.TenantByDomain(domain)
 	}
-	if !tenant.ID.IsZero() && !slices.Contains(tenant.PasswordGrantClients, req.client.id) {
-		return oauth.PasswordGrantOff(req.client.id.String())
+	if !tenant.ID.IsZero() && !slices.Contains(tenant.PasswordGrantClients, req.client.ID) {
+		return oauth.PasswordGrantOff(req.client.ID.String())
 	}
 	req.origin.Method = "password grant"
 	if req.verified, err = h.Logon.Password(ctx, req.tenant.ID, name, password, req.origin); err != nil {
@@ -52,14 +53,32 @@ func (h Handler) redeemClient(_ *store.Tx, req *request) (subject, error) {
 	if req.tenant.ID.IsZero() {
 		return subject{}, oauth.NoTenant()
 	}
-	p, ok := h.World.ServicePrincipalOf(req.tenant.ID, req.client.id)
+	p, ok := h.World.ServicePrincipalOf(req.tenant.ID, req.client.ID)
 	if !ok {
-		return subject{}, oauth.NoServicePrincipal(req.client.id.String(), req.tenant.ID.String())
+		return subject{}, oauth.NoServicePrincipal(req.client.ID.String(), req.tenant.ID.String())
 	}
 	if !p.Enabled {
-		return subject{}, oauth.ClientDisabled(req.client.id.String())
+		return subject{}, oauth.ClientDisabled(req.client.ID.String())
 	}
 	return subject{app: p}, nil
+}
+
+// findRefresh tells whether the token was given to a client that keeps no secret, and what it was asked for with.
+func (h Handler) findRefresh(ctx context.Context, req *request) error {
+	text := req.form[oauth.ParamRefreshToken]
+	says := req.form[oauth.ParamScope] != "" || req.v1 && req.form[oauth.ParamResource] != ""
+	if req.client.Public && says || text == "" {
+		return nil
+	}
+	err := h.DB.View(ctx, func(tx *store.Tx) error {
+		t, err := tx.RefreshToken(proof.HashToken(text))
+		req.public, req.before = t.Public && t.Client == req.client.ID, t.Scope
+		return err
+	})
+	if store.IsNotFound(err) {
+		return nil // which is said once the client has proved who it is
+	}
+	return err
 }
 
 // redeemRefresh is the refresh grant (RFC 6749 6) with rotation and reuse detection (RFC 9700 4.14.2). The token may be
@@ -75,7 +94,7 @@ func (h Handler) redeemRefresh(tx *store.Tx, req *request) (subject, error) {
 		return subject{}, oauth.BadRefreshToken()
 	case err != nil:
 		return subject{}, err
-	case t.Client != req.client.id && !h.sameFamily(t, req.client):
+	case t.Client != req.client.ID && !h.sameFamily(t, req.client):
 		return subject{}, oauth.ForeignRefreshToken()
 	case !req.now.Before(t.ExpiresAt):
 		return subject{}, oauth.RefreshTokenExpired()
@@ -108,23 +127,27 @@ func (h Handler) redeemRefresh(tx *store.Tx, req *request) (subject, error) {
 // reused ends the session of a token that was redeemed again long after its first use: either the client or somebody
 // else holds a stolen copy, and nobody can tell which (RFC 9700 4.14.2).
 func (h Handler) reused(tx *store.Tx, req *request, t session.RefreshToken) (subject, error) {
-	err := tx.Audit(audit.Record{
-		At: req.now, Event: audit.RefreshReused, Tenant: t.HomeTenant, Actor: t.User, Target: t.Session.String(),
-		Correlation: req.origin.Correlation,
-		Detail:      map[string]string{"client": req.client.id.String(), "remoteAddr": req.origin.RemoteAddr},
-	})
-	if err != nil {
-		return subject{}, err
+	err := h.endReused(tx, req, audit.Record{
+		Event: audit.RefreshReused, Tenant: t.HomeTenant, Actor: t.User, Target: t.Session.String(),
+	}, t.Session, "refresh token reused")
+	return subject{refusal: oauth.Revoked()}, err
+}
+
+// endReused ends the session that a proof gave which was used again, and writes it down.
+func (h Handler) endReused(tx *store.Tx, req *request, r audit.Record, id ident.SessionID, reason string) error {
+	r.At, r.Correlation = req.now, req.origin.Correlation
+	r.Detail = map[string]string{"client": req.client.ID.String(), "remoteAddr": req.origin.RemoteAddr}
+	if err := tx.Audit(r); err != nil {
+		return err
 	}
-	err = logon.Revoke(tx, t.Session, req.now, "refresh token reused",
-		logon.Actor{Name: "token service", Correlation: req.origin.Correlation})
-	if err != nil && !store.IsNotFound(err) {
-		return subject{}, err
+	err := logon.Revoke(tx, id, req.now, reason, logon.Actor{Name: "token service", Correlation: req.origin.Correlation})
+	if store.IsNotFound(err) {
+		return nil
 	}
-	return subject{refusal: oauth.Revoked()}, nil
+	return err
 }
 
 func (h Handler) sameFamily(t session.RefreshToken, c client) bool {
 	issuedTo, ok := h.Catalog.App(t.Client)
-	return ok && issuedTo.Family && c.family
+	return ok && issuedTo.Family && c.Family
 }

@@ -192,6 +192,7 @@ func errorInside(t *testing.T, s *suite) {
 		}
 		checkFault(t, tx.PutUser(twin), fault.Conflict)
 		checkFault(t, tx.RemoveMember(oid("g"), oid("u")), fault.NotFound)
+		checkFault(t, tx.AddMember(oid("no group"), oid("u")), fault.Internal)
 		return tx.PutUser(b.aUser("after"))
 	})
 	b.told(rev, "put user "+oid("before").String(), "put user "+oid("after").String())

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,6 +24,8 @@ func concurrencyCases() []storeCase {
 		{"many writers and readers", hammer},
 		{"who joins late misses nothing", joinLate},
 		{"one of many wins", race},
+		{"writes share a commit", sharedCommit},
+		{"a shared commit that fails fails them all", failedSharedCommit},
 	}
 }
 
@@ -221,5 +224,111 @@ func race(t *testing.T, s *suite) {
 	}
 	if won != 1 {
 		t.Errorf("%d have the name", won)
+	}
+}
+
+// crowd writes once, and while that write is being committed has others queue up behind it, so that they share a commit. It
+// returns what each of the others was answered.
+func crowd(t *testing.T, s *suite, onCommit func(n int) error, others []func(tx *store.Tx) error) (*bench, []feed.Revision, []error) {
+	commits := 0
+	held, release := make(chan struct{}), make(chan struct{})
+	b := s.bench(t, store.Options{BeforeCommit: func() error {
+		if commits++; commits == 2 { // the first made the tenant
+			close(held)
+			<-release
+		}
+		return onCommit(commits)
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() { b.update(func(tx *store.Tx) error { return tx.SetSetting("first", "v") }) })
+	<-held
+	revs, errs := make([]feed.Revision, len(others)), make([]error, len(others))
+	for i, fn := range others {
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					errs[i] = fmt.Errorf("panic: %v", p)
+				}
+			}()
+			revs[i], errs[i] = b.db.Update(t.Context(), fn)
+		})
+	}
+	// Nothing tells that they all wait; if some do not yet, they come with a later commit.
+	time.AfterFunc(200*time.Millisecond, func() { close(release) })
+	wg.Wait()
+	if commits > 2+len(others)/2 {
+		t.Errorf("%d commits for %d writes", commits-2, len(others))
+	}
+	return b, revs, errs
+}
+
+// sharedCommit holds that what goes wrong with one write of a commit is that write's alone, also when it comes after a
+// conflict that its function passed over.
+func sharedCommit(t *testing.T, s *suite) {
+	var others []func(tx *store.Tx) error
+	b0 := &bench{tenant: ident.Derive[ident.TenantID]("storetest", "tenant")}
+	for i := range 24 {
+		u := b0.aUser("u" + strconv.Itoa(i))
+		others = append(others, func(tx *store.Tx) error {
+			if err := tx.PutUser(u); err != nil {
+				return err
+			}
+			switch i % 4 {
+			case 1:
+				return errTest
+			case 2:
+				panic("in the middle")
+			case 3:
+				twin := b0.aUser("twin" + strconv.Itoa(i))
+				twin.UserPrincipalName = u.UserPrincipalName
+				if err := tx.PutUser(twin); !store.IsExists(err) {
+					return fmt.Errorf("twin: %w", err)
+				}
+				return tx.SetSetting("after"+strconv.Itoa(i), "v")
+			}
+			return nil
+		})
+	}
+	b, revs, errs := crowd(t, s, func(int) error { return nil }, others)
+	made := map[feed.Revision]bool{}
+	for i, err := range errs {
+		lost := i%4 == 1 || i%4 == 2
+		if (err != nil) != lost {
+			t.Errorf("write %d: %v", i, err)
+		}
+		get := func(tx *store.Tx) (directory.User, error) { return tx.User(oid("u" + strconv.Itoa(i))) }
+		if lost {
+			lacks(b, get)
+			continue
+		}
+		has(b, get, b0.aUser("u"+strconv.Itoa(i)))
+		b.told(revs[i], "put user "+oid("u"+strconv.Itoa(i)).String())
+		made[revs[i]] = true
+	}
+	if len(made) != 12 || b.db.Head() != 2+12 {
+		t.Errorf("%d revisions, head %d", len(made), b.db.Head())
+	}
+}
+
+func failedSharedCommit(t *testing.T, s *suite) {
+	var others []func(tx *store.Tx) error
+	b0 := &bench{tenant: ident.Derive[ident.TenantID]("storetest", "tenant")}
+	for i := range 12 {
+		others = append(others, func(tx *store.Tx) error { return tx.PutUser(b0.aUser("u" + strconv.Itoa(i))) })
+	}
+	b, _, errs := crowd(t, s, func(n int) error {
+		if n > 2 {
+			return errTest
+		}
+		return nil
+	}, others)
+	for i, err := range errs {
+		if !errors.Is(err, errTest) {
+			t.Errorf("write %d: %v", i, err)
+		}
+	}
+	has(b, func(tx *store.Tx) (int64, error) { return tx.CountUsers(b.tenant) }, 0)
+	if b.db.Head() != 2 {
+		t.Errorf("head %d", b.db.Head())
 	}
 }

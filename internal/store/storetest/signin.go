@@ -25,6 +25,8 @@ func signInCases() []methodCase {
 		{"sessions", "PutSession Session Sessions", sessions},
 		{"refresh tokens", "PutRefreshToken RefreshToken", refreshTokens},
 		{"device codes", "PutDeviceCode DeviceCode DeviceCodeByUserCode DeleteDeviceCode", deviceCodes},
+		{"authorization codes", "PutCode Code", authorizationCodes},
+		{"browsers", "PutBrowser Browser DeleteBrowser", browsers},
 		{"what expired goes", "DeleteExpired", expiry},
 		{"audit", "Audit AuditRecords", auditRecords},
 		{"settings", "SetSetting Setting", settings},
@@ -204,4 +206,21 @@ func settings(t *testing.T, b *bench) {
 		}
 		return err
 	})
+}
+
+func authorizationCodes(t *testing.T, b *bench) {
+	s := aSession("s", "u")
+	b.update(func(tx *store.Tx) error { return tx.PutSession(s) })
+	c := session.Code{Hash: "Hash", Session: s.ID, User: s.User, CreatedAt: zoned(), ExpiresAt: zoned()}
+	used := c
+	used.RedeemedAt = zoned()
+	life(b, c, used, (*store.Tx).PutCode, func(tx *store.Tx) (session.Code, error) { return tx.Code("Hash") }, nil)
+	lacks(b, func(tx *store.Tx) (session.Code, error) { return tx.Code("hash") }) // hashes have case
+}
+
+func browsers(t *testing.T, b *bench) {
+	v := session.Browser{Hash: "Hash", CreatedAt: zoned(), ExpiresAt: zoned(), Accounts: []session.Account{{User: oid("u"), SignedInAt: zoned(), Methods: []string{"pwd"}}}}
+	changed := v.SignedOut(oid("u"))
+	life(b, v, changed, (*store.Tx).PutBrowser, func(tx *store.Tx) (session.Browser, error) { return tx.Browser("Hash") },
+		func(tx *store.Tx) error { return tx.DeleteBrowser("Hash") })
 }

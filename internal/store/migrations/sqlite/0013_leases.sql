@@ -1,0 +1,7 @@
+-- Who does the work that one process at a time may do. beat rises while the holder lives; a new holder has a new epoch.
+CREATE TABLE leases (
+  name   TEXT NOT NULL PRIMARY KEY,
+  holder TEXT NOT NULL,
+  epoch  INTEGER NOT NULL,
+  beat   INTEGER NOT NULL
+);
