@@ -146,7 +146,7 @@ func (h Handler) kubectl(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		if !wantsSum {
-			return send(w, r, p.path)
+			return h.send(w, r, p.path)
 		}
 		sum, err := h.sums.of(p.path)
 		if err != nil {
@@ -188,7 +188,7 @@ func (h Handler) kubelogin(w http.ResponseWriter, r *http.Request) error {
 	if len(parts) == 0 {
 		return h.missing("kubelogin", r.PathValue("version"), "any platform", all)
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)) // not every test's recorder can
+	_ = http.NewResponseController(w).SetWriteDeadline(h.Now().Add(downloadTime)) // not every test's recorder can
 	w.Header().Set("Content-Type", "application/zip")
 	z := zip.NewWriter(w)
 	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
@@ -215,7 +215,7 @@ func pack(z *zip.Writer, p program) error {
 	return errors.Join(err, f.Close())
 }
 
-func send(w http.ResponseWriter, r *http.Request, path string) error {
+func (h Handler) send(w http.ResponseWriter, r *http.Request, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("clients: %w", err)
@@ -224,7 +224,7 @@ func send(w http.ResponseWriter, r *http.Request, path string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("clients: %w", err), f.Close())
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)) // not every test's recorder can
+	_ = http.NewResponseController(w).SetWriteDeadline(h.Now().Add(downloadTime)) // not every test's recorder can
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(w, r, "", info.ModTime(), f)
 	return f.Close()

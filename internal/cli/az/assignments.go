@@ -3,6 +3,7 @@ package az
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -78,9 +79,7 @@ func (x *call) assign(a assignment) (any, error) {
 	if a.kind != "" {
 		p["principalType"] = a.kind
 	}
-	for name, v := range a.more {
-		p[name] = v
-	}
+	maps.Copy(p, a.more)
 	if a.name == "" {
 		a.name = uuid.NewString()
 	}
