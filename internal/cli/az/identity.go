@@ -1,6 +1,9 @@
 package az
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+)
 
 const (
 	identitiesAPI  = "?api-version=2023-01-31"
@@ -97,8 +100,6 @@ func flattenFederated(v any) any {
 	}
 	p, _ := m["properties"].(map[string]any)
 	delete(m, "properties")
-	for name, x := range p {
-		m[name] = x
-	}
+	maps.Copy(m, p)
 	return m
 }
