@@ -183,7 +183,7 @@ func (a *Accounts) managed(ctx context.Context, clientID, audience string) (Toke
 	if clientID != "" {
 		q.Set("client_id", clientID)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?"+q.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?"+q.Encode(), nil) //nolint:gosec // the address is what the environment of the process names
 	if err != nil {
 		return Token{}, fmt.Errorf("managed identity: %w", err)
 	}
@@ -217,7 +217,7 @@ func (a *Accounts) post(ctx context.Context, endpoint string, form url.Values) (
 }
 
 func (a *Accounts) send(req *http.Request) (answer, error) {
-	resp, err := a.HTTP.Do(req)
+	resp, err := a.HTTP.Do(req) //nolint:gosec // to the server this machine is connected to, or the endpoint its environment names
 	if err != nil {
 		return answer{}, fmt.Errorf("sign-in: %w", err)
 	}

@@ -190,8 +190,7 @@ func (c *connection) meet(ctx context.Context, d Deps, login, known string) (int
 			}
 			return in, known, nil
 		}
-		var untrusted *tls.CertificateVerificationError
-		if !errors.As(err, &untrusted) {
+		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted {
 			return in, "", err
 		}
 		if known != "" {

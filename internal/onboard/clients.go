@@ -30,8 +30,16 @@ func (p program) file() string {
 
 var versionForm = regexp.MustCompile(`^v[0-9]{1,4}(\.[0-9]{1,6}){2}(-[0-9A-Za-z.-]{1,40})?$`)
 
-// modules are where the clients come from; a program that says it is built from one needs no folder to say so.
-var modules = map[string]string{"k8s.io/kubernetes": "kubectl", "github.com/Azure/kubelogin": "kubelogin"}
+// client names the client that is built from a module; a program that says it is built from one needs no folder to say so.
+func client(module string) string {
+	switch module {
+	case "k8s.io/kubernetes":
+		return "kubectl"
+	case "github.com/Azure/kubelogin":
+		return "kubelogin"
+	}
+	return ""
+}
 
 // find lists the clients in a folder: programs that say themselves what they are, and
 //
@@ -103,7 +111,7 @@ func selfDescribed(path string) (program, bool) {
 	if err != nil {
 		return program{}, false
 	}
-	p := program{name: modules[info.Main.Path], version: info.Main.Version, path: path}
+	p := program{name: client(info.Main.Path), version: info.Main.Version, path: path}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "GOOS":

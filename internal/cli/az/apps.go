@@ -18,13 +18,29 @@ const firstPage = 100
 
 const objectTable = "sort_by([], &displayName)[].{DisplayName:displayName, Id:id, AppId:appId, CreatedDateTime:createdDateTime}"
 
-var (
-	appID       = flag{name: "id", help: "appId, object id or identifier URI", must: true}
-	listAll     = flag{name: "all", kind: toggle, help: "all of them"}
-	mine        = flag{name: "show-mine", kind: toggle, help: "those that the signed-in user owns"}
-	federatedID = flag{name: "federated-credential-id", help: "id or name of the federated credential", must: true}
-	parameters  = flag{name: "parameters", help: "JSON, or a file with it", must: true}
-	appSettings = []flag{
+func appID() flag {
+	return flag{name: "id", help: "appId, object id or identifier URI", must: true}
+}
+
+func listAll() flag {
+	return flag{name: "all", kind: toggle, help: "all of them"}
+}
+
+func mine() flag {
+	return flag{name: "show-mine", kind: toggle, help: "those that the signed-in user owns"}
+}
+
+func federatedID() flag {
+	return flag{name: "federated-credential-id", help: "id or name of the federated credential", must: true}
+}
+
+func parameters() flag {
+	return flag{name: "parameters", help: "JSON, or a file with it", must: true}
+}
+
+// appSettings are what both the making and the update of an application take.
+func appSettings() []flag {
+	return []flag{
 		{name: "identifier-uris", kind: words, help: "identifier URIs"},
 		{name: "is-fallback-public-client", kind: truth, help: "whether the application is a public client"},
 		{name: "sign-in-audience", help: "who may sign in: AzureADMyOrg, or another audience"},
@@ -39,7 +55,7 @@ var (
 		{name: "required-resource-accesses", help: "JSON list of permissions that are needed, or a file with it"},
 		{name: "service-management-reference", help: "reference to a record of the service"},
 	}
-)
+}
 
 func applicationCommands() []command {
 	name := flag{name: "display-name", help: "display name", must: true}
@@ -47,12 +63,12 @@ func applicationCommands() []command {
 	federated := "/federatedIdentityCredentials"
 	return []command{
 		{
-			path: "ad app create", short: "Make an application, or bring one of the name up to date", flags: append([]flag{name}, appSettings...),
+			path: "ad app create", short: "Make an application, or bring one of the name up to date", flags: append([]flag{name}, appSettings()...),
 			example: "keyreeve ad app create --display-name build",
 			run:     func(x *call) (any, error) { return x.createApplication(x.word("display-name")) },
 		},
 		{
-			path: "ad app update", short: "Change an application", flags: append([]flag{appID, {name: "display-name", help: "display name"}}, appSettings...),
+			path: "ad app update", short: "Change an application", flags: append([]flag{appID(), {name: "display-name", help: "display name"}}, appSettings()...),
 			run: onApp(func(x *call, path string) (any, error) {
 				body, err := x.appBody()
 				if err != nil {
@@ -61,9 +77,9 @@ func applicationCommands() []command {
 				return x.none(http.MethodPatch, path, body)
 			}),
 		},
-		{path: "ad app show", short: "Show an application", flags: []flag{appID}, run: onApp(func(x *call, path string) (any, error) { return x.read(path) })},
+		{path: "ad app show", short: "Show an application", flags: []flag{appID()}, run: onApp(func(x *call, path string) (any, error) { return x.read(path) })},
 		{
-			path: "ad app delete", short: "Delete an application", flags: []flag{appID},
+			path: "ad app delete", short: "Delete an application", flags: []flag{appID()},
 			run: onApp(func(x *call, path string) (any, error) { return x.none(http.MethodDelete, path, nil) }),
 		},
 		{
@@ -72,7 +88,7 @@ func applicationCommands() []command {
 				{name: "app-id", help: "appId"},
 				{name: "display-name", help: "display name, or how it begins"},
 				{name: "identifier-uri", help: "identifier URI"},
-				odata, listAll, mine,
+				odata(), listAll(), mine(),
 			},
 			run: func(x *call) (any, error) {
 				if x.on("show-mine") {
@@ -89,17 +105,17 @@ func applicationCommands() []command {
 				return x.some("/v1.0/applications", f)
 			},
 		},
-		{path: "ad app owner list", short: "List the owners of an application", flags: []flag{appID}, run: onApp(func(x *call, path string) (any, error) { return x.list(path + "/owners") })},
-		{path: "ad app owner add", short: "Add an owner to an application", flags: []flag{appID, owner}, run: onApp(func(x *call, path string) (any, error) { return x.addOwner(path) })},
+		{path: "ad app owner list", short: "List the owners of an application", flags: []flag{appID()}, run: onApp(func(x *call, path string) (any, error) { return x.list(path + "/owners") })},
+		{path: "ad app owner add", short: "Add an owner to an application", flags: []flag{appID(), owner}, run: onApp(func(x *call, path string) (any, error) { return x.addOwner(path) })},
 		{
-			path: "ad app owner remove", short: "Remove an owner from an application", flags: []flag{appID, owner},
+			path: "ad app owner remove", short: "Remove an owner from an application", flags: []flag{appID(), owner},
 			run: onApp(func(x *call, path string) (any, error) {
 				return x.none(http.MethodDelete, path+"/owners/{owner-object-id}/$ref", nil)
 			}),
 		},
-		{path: "ad app federated-credential list", short: "List the federated credentials", flags: []flag{appID}, run: onApp(func(x *call, path string) (any, error) { return x.list(path + federated) })},
+		{path: "ad app federated-credential list", short: "List the federated credentials", flags: []flag{appID()}, run: onApp(func(x *call, path string) (any, error) { return x.list(path + federated) })},
 		{
-			path: "ad app federated-credential create", short: "Take tokens from elsewhere as proof", flags: []flag{appID, parameters},
+			path: "ad app federated-credential create", short: "Take tokens from elsewhere as proof", flags: []flag{appID(), parameters()},
 			example: `keyreeve ad app federated-credential create --id APP_ID --parameters '{"name":"ci","issuer":"https://ci.example","subject":"repo:main","audiences":["api://AzureADTokenExchange"]}'`,
 			run: onApp(func(x *call, path string) (any, error) {
 				body, err := x.json("parameters")
@@ -109,11 +125,11 @@ func applicationCommands() []command {
 				return x.do(http.MethodPost, path+federated, body)
 			}),
 		},
-		{path: "ad app federated-credential show", short: "Show a federated credential", flags: []flag{appID, federatedID}, run: onApp(func(x *call, path string) (any, error) {
+		{path: "ad app federated-credential show", short: "Show a federated credential", flags: []flag{appID(), federatedID()}, run: onApp(func(x *call, path string) (any, error) {
 			return x.read(path + federated + "/{federated-credential-id}")
 		})},
 		{
-			path: "ad app federated-credential update", short: "Change a federated credential", flags: []flag{appID, federatedID, parameters},
+			path: "ad app federated-credential update", short: "Change a federated credential", flags: []flag{appID(), federatedID(), parameters()},
 			run: onApp(func(x *call, path string) (any, error) {
 				body, err := x.json("parameters")
 				if err != nil {
@@ -123,7 +139,7 @@ func applicationCommands() []command {
 			}),
 		},
 		{
-			path: "ad app federated-credential delete", short: "Delete a federated credential", flags: []flag{appID, federatedID},
+			path: "ad app federated-credential delete", short: "Delete a federated credential", flags: []flag{appID(), federatedID()},
 			run: onApp(func(x *call, path string) (any, error) {
 				return x.none(http.MethodDelete, path+federated+"/{federated-credential-id}", nil)
 			}),

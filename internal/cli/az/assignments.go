@@ -45,7 +45,7 @@ func assignmentCommands() []command {
 			path: "role assignment list", short: "List role assignments", run: listAssignments,
 			table: "[].{Principal:principalName, Role:roleDefinitionName, Scope:scope}",
 			flags: append([]flag{
-				role, scopeFlag, rgFlag, inherited,
+				role, scopeFlag(), rgFlag(), inherited,
 				{name: "all", kind: toggle, help: "all in the subscription"},
 				{name: "include-groups", kind: toggle, help: "assignments to the assignee's groups, too"},
 				{name: "fill-principal-name", kind: truth, help: "whether to look names up (default true)"},
@@ -55,7 +55,7 @@ func assignmentCommands() []command {
 		{
 			path: "role assignment delete", short: "Take roles away", run: deleteAssignments,
 			flags: append([]flag{
-				role, scopeFlag, rgFlag, inherited,
+				role, scopeFlag(), rgFlag(), inherited,
 				{name: "ids", kind: words, help: "resource ids of assignments"},
 				{name: "yes", short: "y", kind: toggle, help: "taken for az's sake"},
 			}, who...),
@@ -257,14 +257,15 @@ func (x *call) searchAssignments(scope, who, role string, inherited, groups bool
 	if condition != "" {
 		path += "&$filter=" + url.QueryEscape(condition)
 	}
-	found, err := x.objects(path)
+	found, err := x.list(path)
 	if err != nil {
 		return nil, err
 	}
 	var out []map[string]any
-	for _, raw := range found {
-		a, _ := shape.Of("RoleAssignment", raw).(map[string]any)
+	for _, o := range shape.List("RoleAssignment", found).([]any) { //nolint:forcetypeassert // list returns one
+		a, ok := o.(map[string]any)
 		switch {
+		case !ok:
 		case scope != "" && !inherited && !strings.EqualFold(escapePath(str(a, "scope")), scope):
 		case role != "" && str(a, "roleDefinitionId") != role:
 		case who != "" && !groups && str(a, "principalId") != who:

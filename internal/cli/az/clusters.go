@@ -19,23 +19,29 @@ const (
 	versionTable = "[].{KubernetesVersion:version, IsPreview:isPreview, Upgrades:upgrades, SupportPlan:supportPlan}"
 )
 
-var (
-	inGroup     = flag{name: "resource-group", short: "g", help: "resource group", must: true}
-	clusterName = flag{name: "name", short: "n", help: "name of the cluster", must: true}
-	theCluster  = []flag{inGroup, clusterName}
-)
+func inGroup() flag {
+	return flag{name: "resource-group", short: "g", help: "resource group", must: true}
+}
 
-// settings of a cluster that both its making and its update take.
-var accessSettings = []flag{
-	{name: "enable-aad", kind: toggle, help: "let the directory say who people are"},
-	{name: "aad-admin-group-object-ids", help: "groups whose members are administrators, with commas between"},
-	{name: "aad-tenant-id", help: "tenant (default: that of the subscription)"},
-	{name: "enable-azure-rbac", kind: toggle, help: "let role assignments say what people may do"},
-	{name: "disable-local-accounts", kind: toggle, help: "no way in without the directory"},
-	{name: "tags", kind: words, help: "tags, NAME=VALUE with spaces between"},
-	{name: "assign-identity", help: "resource id of a user-assigned identity"},
-	{name: "enable-managed-identity", kind: toggle, help: "taken for az's sake: every cluster has one"},
-	{name: "yes", short: "y", kind: toggle, help: "do not ask"},
+func clusterName() flag {
+	return flag{name: "name", short: "n", help: "name of the cluster", must: true}
+}
+
+func theCluster() []flag { return []flag{inGroup(), clusterName()} }
+
+// accessSettings are the settings of a cluster that both its making and its update take.
+func accessSettings() []flag {
+	return []flag{
+		{name: "enable-aad", kind: toggle, help: "let the directory say who people are"},
+		{name: "aad-admin-group-object-ids", help: "groups whose members are administrators, with commas between"},
+		{name: "aad-tenant-id", help: "tenant (default: that of the subscription)"},
+		{name: "enable-azure-rbac", kind: toggle, help: "let role assignments say what people may do"},
+		{name: "disable-local-accounts", kind: toggle, help: "no way in without the directory"},
+		{name: "tags", kind: words, help: "tags, NAME=VALUE with spaces between"},
+		{name: "assign-identity", help: "resource id of a user-assigned identity"},
+		{name: "enable-managed-identity", kind: toggle, help: "taken for az's sake: every cluster has one"},
+		{name: "yes", short: "y", kind: toggle, help: "do not ask"},
+	}
 }
 
 func clusterCommands() []command {
@@ -44,7 +50,7 @@ func clusterCommands() []command {
 			path: "aks create", short: "Make a cluster", run: createCluster, kind: "ManagedCluster", long: true,
 			example: "keyreeve aks create -g dev -n first --enable-aad --enable-azure-rbac --aad-admin-group-object-ids GROUP_ID",
 			flags: append([]flag{
-				inGroup, clusterName,
+				inGroup(), clusterName(),
 				{name: "location", short: "l", help: "location (default: that of the resource group)"},
 				{name: "kubernetes-version", short: "k", help: "version (default: the default one)"},
 				{name: "node-count", short: "c", help: "number of nodes (default 3)"},
@@ -62,20 +68,20 @@ func clusterCommands() []command {
 				{name: "aad-server-app-secret", help: "its secret"},
 				{name: "aad-client-app-id", help: "client application of a legacy cluster"},
 				{name: "disable-rbac", kind: truth, help: "no RBAC in Kubernetes"},
-			}, accessSettings...),
+			}, accessSettings()...),
 		},
 		{
 			path: "aks update", short: "Change a cluster", run: updateCluster, kind: "ManagedCluster", long: true,
 			example: "keyreeve aks update -g dev -n first --disable-local-accounts",
 			flags: append([]flag{
-				inGroup, clusterName,
+				inGroup(), clusterName(),
 				{name: "enable-local-accounts", kind: toggle, help: "let admin credentials be had"},
 				{name: "disable-azure-rbac", kind: toggle, help: "let Kubernetes RBAC alone say what people may do"},
 				{name: "tier", help: "free, standard or premium"},
-			}, accessSettings...),
+			}, accessSettings()...),
 		},
 		{
-			path: "aks show", short: "Show a cluster", flags: theCluster, get: clusterPath + clustersAPI, kind: "ManagedCluster",
+			path: "aks show", short: "Show a cluster", flags: theCluster(), get: clusterPath + clustersAPI, kind: "ManagedCluster",
 			then: withoutNulls, table: clusterTable, example: "keyreeve aks show -g dev -n first --query id --output tsv",
 		},
 		{
@@ -89,17 +95,17 @@ func clusterCommands() []command {
 			},
 		},
 		{
-			path: "aks delete", short: "Delete a cluster", flags: theCluster, long: true, confirm: "Are you sure you want to perform this operation?",
+			path: "aks delete", short: "Delete a cluster", flags: theCluster(), long: true, confirm: "Are you sure you want to perform this operation?",
 			run: func(x *call) (any, error) { return x.operate(http.MethodDelete, clusterPath+clustersAPI, nil, "") },
 		},
-		{path: "aks start", short: "Start a cluster that was stopped", flags: theCluster, long: true, run: act("start")},
-		{path: "aks stop", short: "Stop a cluster", flags: theCluster, long: true, run: act("stop")},
+		{path: "aks start", short: "Start a cluster that was stopped", flags: theCluster(), long: true, run: act("start")},
+		{path: "aks stop", short: "Stop a cluster", flags: theCluster(), long: true, run: act("stop")},
 		{
-			path: "aks rotate-certs", short: "Give a cluster new authorities: all its certificates end", flags: theCluster, long: true, run: act("rotateClusterCertificates"),
+			path: "aks rotate-certs", short: "Give a cluster new authorities: all its certificates end", flags: theCluster(), long: true, run: act("rotateClusterCertificates"),
 			confirm: "Kubernetes will be unavailable during certificate rotation process.\nAre you sure you want to perform this operation?",
 		},
 		{
-			path: "aks wait", short: "Wait until something is so of a cluster", flags: append(theCluster[:2:2], waitFlags...),
+			path: "aks wait", short: "Wait until something is so of a cluster", flags: append(theCluster(), waitFlags()...),
 			run: func(x *call) (any, error) { return nil, x.wait(clusterPath+clustersAPI, "ManagedCluster") },
 		},
 		{
@@ -110,7 +116,7 @@ func clusterCommands() []command {
 		{
 			path: "aks get-credentials", short: "Put a cluster into the kubeconfig", run: getCredentials,
 			example: "keyreeve aks get-credentials -g dev -n first",
-			flags: append(theCluster[:2:2],
+			flags: append(theCluster(),
 				flag{name: "admin", short: "a", kind: toggle, help: "the administrator's certificate"},
 				flag{name: "file", short: "f", help: "kubeconfig to change; - prints (default: the first of $KUBECONFIG, else ~/.kube/config)"},
 				flag{name: "context", help: "name of the context"},
@@ -250,7 +256,8 @@ func updateCluster(x *call) (any, error) {
 // changes are the flags that change a cluster and were given.
 func (x *call) changes() []string {
 	var list []string
-	for _, f := range append(accessSettings[:len(accessSettings)-1:len(accessSettings)-1],
+	settings := accessSettings() // the last is --yes, which changes nothing
+	for _, f := range append(settings[:len(settings)-1],
 		flag{name: "enable-local-accounts"}, flag{name: "disable-azure-rbac"}, flag{name: "tier"}) {
 		if x.given(f.name) {
 			list = append(list, f.name)
@@ -264,13 +271,13 @@ func poolCommands() []command {
 	pool := pools + "/{name}" + clustersAPI
 	cluster := flag{name: "cluster-name", help: "name of the cluster", must: true}
 	name := flag{name: "name", short: "n", help: "name of the node pool", must: true, also: []string{"nodepool-name"}}
-	one := []flag{inGroup, cluster, name}
+	one := []flag{inGroup(), cluster, name}
 	row := "{Name:name, OsType:osType, KubernetesVersion:orchestratorVersion, VmSize:vmSize, OsDiskSizeGB:osDiskSizeGB, Count:count, " +
 		"MaxPods:maxPods, ProvisioningState:provisioningState, Mode:mode}"
 	count := flag{name: "node-count", short: "c", help: "number of nodes (default 3)"}
 	return []command{
 		{
-			path: "aks nodepool list", short: "List the node pools of a cluster", flags: []flag{inGroup, cluster}, get: pools + clustersAPI, list: true,
+			path: "aks nodepool list", short: "List the node pools of a cluster", flags: []flag{inGroup(), cluster}, get: pools + clustersAPI, list: true,
 			kind: "AgentPool", table: "[]." + row,
 		},
 		{path: "aks nodepool show", short: "Show a node pool", flags: one, get: pool, kind: "AgentPool", table: row},
@@ -318,7 +325,7 @@ func poolCommands() []command {
 			run: func(x *call) (any, error) { return x.operate(http.MethodDelete, pool, nil, "") },
 		},
 		{
-			path: "aks nodepool wait", short: "Wait until something is so of a node pool", flags: append(one[:3:3], waitFlags...),
+			path: "aks nodepool wait", short: "Wait until something is so of a node pool", flags: append(one[:3:3], waitFlags()...),
 			run: func(x *call) (any, error) { return nil, x.wait(pool, "AgentPool") },
 		},
 	}

@@ -66,16 +66,18 @@ type flag struct {
 }
 
 // groups says what the folders of commands are for.
-var groups = map[string]string{
-	"account": "Subscriptions and tokens of whoever is signed in",
-	"ad":      "The directory: users, groups, applications, service principals", "ad app": "Applications",
-	"ad app credential": "Secrets and certificates of an application", "ad app federated-credential": "Tokens from elsewhere that an application takes as proof",
-	"ad app owner": "Owners of an application", "ad group": "Groups", "ad group member": "Members of a group", "ad group owner": "Owners of a group",
-	"ad signed-in-user": "Whoever is signed in", "ad sp": "Service principals", "ad sp credential": "Secrets of a service principal",
-	"ad sp owner": "Owners of a service principal", "ad user": "Users", "aks": "Managed clusters", "aks nodepool": "Node pools of a cluster",
-	"group": "Resource groups", "identity": "User-assigned managed identities",
-	"identity federated-credential": "Tokens from elsewhere that an identity takes as proof", "role": "Roles and who has them where",
-	"role assignment": "Role assignments", "role definition": "Role definitions",
+func groups() map[string]string {
+	return map[string]string{
+		"account": "Subscriptions and tokens of whoever is signed in",
+		"ad":      "The directory: users, groups, applications, service principals", "ad app": "Applications",
+		"ad app credential": "Secrets and certificates of an application", "ad app federated-credential": "Tokens from elsewhere that an application takes as proof",
+		"ad app owner": "Owners of an application", "ad group": "Groups", "ad group member": "Members of a group", "ad group owner": "Owners of a group",
+		"ad signed-in-user": "Whoever is signed in", "ad sp": "Service principals", "ad sp credential": "Secrets of a service principal",
+		"ad sp owner": "Owners of a service principal", "ad user": "Users", "aks": "Managed clusters", "aks nodepool": "Node pools of a cluster",
+		"group": "Resource groups", "identity": "User-assigned managed identities",
+		"identity federated-credential": "Tokens from elsewhere that an identity takes as proof", "role": "Roles and who has them where",
+		"role assignment": "Role assignments", "role definition": "Role definitions",
+	}
 }
 
 func table() []command {
@@ -83,7 +85,8 @@ func table() []command {
 	for _, part := range [][]command{
 		signInCommands(), accountCommands(), groupCommands(), userCommands(), directoryGroupCommands(), applicationCommands(),
 		principalCommands(), credentialCommands(), definitionCommands(), assignmentCommands(), clusterCommands(), poolCommands(),
-		identityCommands(), {restCommand()},
+		identityCommands(),
+		{restCommand()},
 	} {
 		all = append(all, part...)
 	}
@@ -94,13 +97,14 @@ func table() []command {
 func Commands(d Deps) []*cobra.Command {
 	root := &cobra.Command{}
 	made := map[string]*cobra.Command{"": root}
+	short := groups()
 	for _, c := range table() {
 		parent := root
 		parts := strings.Fields(c.path)
 		for i := range parts[:len(parts)-1] {
 			path := strings.Join(parts[:i+1], " ")
 			if made[path] == nil {
-				made[path] = &cobra.Command{Use: parts[i], Short: groups[path]}
+				made[path] = &cobra.Command{Use: parts[i], Short: short[path]}
 				parent.AddCommand(made[path])
 			}
 			parent = made[path]
@@ -121,7 +125,7 @@ func (c command) cobra(d Deps, name string) *cobra.Command {
 	if c.confirm != "" {
 		flags = append(flags, flag{name: "yes", short: "y", kind: toggle, help: "do not ask"})
 	}
-	for _, f := range append(flags, everywhere...) {
+	for _, f := range append(flags, everywhere()...) {
 		f.add(cmd)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.execute(d, cmd) }
@@ -129,13 +133,15 @@ func (c command) cobra(d Deps, name string) *cobra.Command {
 }
 
 // everywhere are the flags of every command.
-var everywhere = []flag{
-	{name: "output", short: "o", help: "json, jsonc, yaml, yamlc, table, tsv or none (default $AZURE_CORE_OUTPUT, else json)"},
-	{name: "query", help: "JMESPath expression that picks from the result"},
-	{name: "subscription", help: "name or id of a subscription (default: see keyreeve account set)"},
-	{name: "only-show-errors", kind: toggle, help: "no warnings"},
-	{name: "verbose", kind: toggle, help: "taken for az's sake"},
-	{name: "debug", kind: toggle, help: "taken for az's sake"},
+func everywhere() []flag {
+	return []flag{
+		{name: "output", short: "o", help: "json, jsonc, yaml, yamlc, table, tsv or none (default $AZURE_CORE_OUTPUT, else json)"},
+		{name: "query", help: "JMESPath expression that picks from the result"},
+		{name: "subscription", help: "name or id of a subscription (default: see keyreeve account set)"},
+		{name: "only-show-errors", kind: toggle, help: "no warnings"},
+		{name: "verbose", kind: toggle, help: "taken for az's sake"},
+		{name: "debug", kind: toggle, help: "taken for az's sake"},
+	}
 }
 
 func (f flag) add(cmd *cobra.Command) {

@@ -19,7 +19,7 @@ func credentialCommands() []command {
 	}{{"ad app credential", "an application", onApp}, {"ad sp credential", "a service principal", onPrincipal}} {
 		all = append(all,
 			command{
-				path: of.path + " list", short: "List the credentials of " + of.name, flags: []flag{appID, certificates},
+				path: of.path + " list", short: "List the credentials of " + of.name, flags: []flag{appID(), certificates},
 				run: of.on(func(x *call, path string) (any, error) {
 					o, err := x.object(path)
 					if err != nil {
@@ -29,13 +29,13 @@ func credentialCommands() []command {
 				}),
 			},
 			command{
-				path: of.path + " delete", short: "Delete a credential of " + of.name, flags: []flag{appID, keyID, certificates},
+				path: of.path + " delete", short: "Delete a credential of " + of.name, flags: []flag{appID(), keyID, certificates},
 				run: of.on(deleteCredential),
 			},
 			command{
 				path: of.path + " reset", short: "Give " + of.name + " a new secret, in place of those it has", run: of.on(resetCredential),
 				flags: []flag{
-					appID,
+					appID(),
 					{name: "append", kind: toggle, help: "keep the others"},
 					{name: "display-name", help: "name of the secret"},
 					{name: "years", help: "how many years it is good for (default 1)"},

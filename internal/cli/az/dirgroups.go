@@ -30,7 +30,7 @@ func directoryGroupCommands() []command {
 			run: onGroup(func(x *call, path string) (any, error) { return x.none(http.MethodDelete, path, nil) }),
 		},
 		{
-			path: "ad group list", short: "List groups", flags: []flag{{name: "display-name", help: "display name, or how it begins"}, odata},
+			path: "ad group list", short: "List groups", flags: []flag{{name: "display-name", help: "display name, or how it begins"}, odata()},
 			example: `keyreeve ad group list --filter "displayname eq 'admins'" --output table`,
 			run: func(x *call) (any, error) {
 				return x.list("/v1.0/groups" + filter(startsWith(x.filters(), x.word("display-name"))...))

@@ -19,16 +19,21 @@ const (
 )
 
 // groupName is a resource group's own name, which az writes in three ways.
-var groupName = flag{name: "name", short: "n", help: "name of the resource group", must: true, also: []string{"resource-group", "g"}}
+func groupName() flag {
+	return flag{name: "name", short: "n", help: "name of the resource group", must: true, also: []string{"resource-group", "g"}}
+}
 
-var waitFlags = []flag{
-	{name: "created", kind: toggle, help: "until it is there and ready"},
-	{name: "updated", kind: toggle, help: "until it is ready again"},
-	{name: "deleted", kind: toggle, help: "until it is gone"},
-	{name: "exists", kind: toggle, help: "until it is there"},
-	{name: "custom", help: "until this JMESPath expression is true of it"},
-	{name: "interval", help: "seconds between two looks (default 30)"},
-	{name: "timeout", help: "seconds after which to give up (default 3600)"},
+// waitFlags say what to wait for, and how long.
+func waitFlags() []flag {
+	return []flag{
+		{name: "created", kind: toggle, help: "until it is there and ready"},
+		{name: "updated", kind: toggle, help: "until it is ready again"},
+		{name: "deleted", kind: toggle, help: "until it is gone"},
+		{name: "exists", kind: toggle, help: "until it is there"},
+		{name: "custom", help: "until this JMESPath expression is true of it"},
+		{name: "interval", help: "seconds between two looks (default 30)"},
+		{name: "timeout", help: "seconds after which to give up (default 3600)"},
+	}
 }
 
 func groupCommands() []command {
@@ -38,7 +43,7 @@ func groupCommands() []command {
 			path: "group create", short: "Make a resource group, or bring it up to date", kind: "ResourceGroup",
 			example: "keyreeve group create --name dev --location centralus",
 			flags: []flag{
-				groupName,
+				groupName(),
 				{name: "location", short: "l", help: "location", must: true},
 				tags,
 				{name: "managed-by", help: "id of the resource that manages the group"},
@@ -54,7 +59,7 @@ func groupCommands() []command {
 				return x.do(http.MethodPut, groupPath, body)
 			},
 		},
-		{path: "group show", short: "Show a resource group", kind: "ResourceGroup", flags: []flag{groupName}, get: groupPath},
+		{path: "group show", short: "Show a resource group", kind: "ResourceGroup", flags: []flag{groupName()}, get: groupPath},
 		{
 			path: "group list", short: "List the resource groups", kind: "ResourceGroup",
 			flags: []flag{{name: "tag", help: "only those with a tag, NAME or NAME=VALUE"}},
@@ -73,7 +78,7 @@ func groupCommands() []command {
 			},
 		},
 		{
-			path: "group exists", short: "Say whether there is a resource group", flags: []flag{groupName},
+			path: "group exists", short: "Say whether there is a resource group", flags: []flag{groupName()},
 			run: func(x *call) (any, error) {
 				_, err := x.do(http.MethodHead, groupPath, nil)
 				if fault.Is(err, fault.NotFound) {
@@ -83,12 +88,12 @@ func groupCommands() []command {
 			},
 		},
 		{
-			path: "group delete", short: "Delete a resource group with all that is in it", flags: []flag{groupName}, long: true,
+			path: "group delete", short: "Delete a resource group with all that is in it", flags: []flag{groupName()}, long: true,
 			confirm: "Are you sure you want to perform this operation?",
 			run:     func(x *call) (any, error) { return x.operate(http.MethodDelete, groupPath, nil, "") },
 		},
 		{
-			path: "group wait", short: "Wait until something is so of a resource group", flags: append([]flag{groupName}, waitFlags...),
+			path: "group wait", short: "Wait until something is so of a resource group", flags: append([]flag{groupName()}, waitFlags()...),
 			run: func(x *call) (any, error) { return nil, x.wait(groupPath, "ResourceGroup") },
 		},
 	}

@@ -18,7 +18,7 @@ func identityCommands() []command {
 	identity := flag{name: "identity-name", help: "name of the identity", must: true}
 	credential := flag{name: "name", short: "n", help: "name of the federated credential", must: true}
 	settings := []flag{
-		inGroup, identity, credential,
+		inGroup(), identity, credential,
 		{name: "issuer", help: "who issues the tokens", must: true},
 		{name: "subject", help: "whom they are about", must: true},
 		{name: "audiences", kind: words, help: "whom they are for (default api://AzureADTokenExchange)"},
@@ -26,7 +26,7 @@ func identityCommands() []command {
 	return []command{
 		{
 			path: "identity create", short: "Make a user-assigned managed identity", kind: "Identity", example: "keyreeve identity create -g dev -n builds",
-			flags: []flag{inGroup, name, {name: "location", short: "l", help: "location (default: that of the resource group)"}, {name: "tags", kind: words, help: "tags, NAME=VALUE with spaces between"}},
+			flags: []flag{inGroup(), name, {name: "location", short: "l", help: "location (default: that of the resource group)"}, {name: "tags", kind: words, help: "tags, NAME=VALUE with spaces between"}},
 			run: func(x *call) (any, error) {
 				location := x.word("location")
 				if location == "" {
@@ -43,7 +43,7 @@ func identityCommands() []command {
 				return x.do(http.MethodPut, identityPath, body)
 			},
 		},
-		{path: "identity show", short: "Show a managed identity", kind: "Identity", flags: []flag{inGroup, name}, get: identityPath},
+		{path: "identity show", short: "Show a managed identity", kind: "Identity", flags: []flag{inGroup(), name}, get: identityPath},
 		{
 			path: "identity list", short: "List managed identities", kind: "Identity", flags: []flag{{name: "resource-group", short: "g", help: "those in one group"}},
 			run: func(x *call) (any, error) {
@@ -55,7 +55,7 @@ func identityCommands() []command {
 			},
 		},
 		{
-			path: "identity delete", short: "Delete a managed identity", flags: []flag{inGroup, name},
+			path: "identity delete", short: "Delete a managed identity", flags: []flag{inGroup(), name},
 			run: func(x *call) (any, error) { return x.none(http.MethodDelete, identityPath, nil) },
 		},
 		{
@@ -64,13 +64,13 @@ func identityCommands() []command {
 		{
 			path: "identity federated-credential update", short: "Change a federated credential", flags: settings, run: putFederated, then: flattenFederated,
 		},
-		{path: "identity federated-credential show", short: "Show a federated credential", flags: []flag{inGroup, identity, credential}, get: federatedOne, then: flattenFederated},
+		{path: "identity federated-credential show", short: "Show a federated credential", flags: []flag{inGroup(), identity, credential}, get: federatedOne, then: flattenFederated},
 		{
-			path: "identity federated-credential list", short: "List the federated credentials of an identity", flags: []flag{inGroup, identity},
+			path: "identity federated-credential list", short: "List the federated credentials of an identity", flags: []flag{inGroup(), identity},
 			get: federatedPath + identitiesAPI, list: true, then: flattenFederated,
 		},
 		{
-			path: "identity federated-credential delete", short: "Delete a federated credential", flags: []flag{inGroup, identity, credential}, confirm: "Are you sure you want to perform this operation?",
+			path: "identity federated-credential delete", short: "Delete a federated credential", flags: []flag{inGroup(), identity, credential}, confirm: "Are you sure you want to perform this operation?",
 			run: func(x *call) (any, error) { return x.none(http.MethodDelete, federatedOne, nil) },
 		},
 	}

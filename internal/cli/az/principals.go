@@ -12,7 +12,7 @@ import (
 func principalCommands() []command {
 	return []command{
 		{
-			path: "ad sp create", short: "Make the service principal of an application", flags: []flag{appID},
+			path: "ad sp create", short: "Make the service principal of an application", flags: []flag{appID()},
 			run: func(x *call) (any, error) {
 				id := x.word("id")
 				condition := "identifierUris/any(s:s eq " + quoted(id) + ")"
@@ -31,14 +31,14 @@ func principalCommands() []command {
 				return x.do(http.MethodPost, "/v1.0/servicePrincipals", map[string]any{"appId": id, "accountEnabled": true})
 			},
 		},
-		{path: "ad sp show", short: "Show a service principal", flags: []flag{appID}, run: onPrincipal(func(x *call, path string) (any, error) { return x.read(path) })},
+		{path: "ad sp show", short: "Show a service principal", flags: []flag{appID()}, run: onPrincipal(func(x *call, path string) (any, error) { return x.read(path) })},
 		{
-			path: "ad sp delete", short: "Delete a service principal", flags: []flag{appID},
+			path: "ad sp delete", short: "Delete a service principal", flags: []flag{appID()},
 			run: onPrincipal(func(x *call, path string) (any, error) { return x.none(http.MethodDelete, path, nil) }),
 		},
 		{
 			path: "ad sp list", short: "List service principals", table: objectTable,
-			flags: []flag{{name: "display-name", help: "display name, or how it begins"}, {name: "spn", help: "one of its names"}, odata, listAll, mine},
+			flags: []flag{{name: "display-name", help: "display name, or how it begins"}, {name: "spn", help: "one of its names"}, odata(), listAll(), mine()},
 			run: func(x *call) (any, error) {
 				if x.on("show-mine") {
 					return x.owned("servicePrincipal")
@@ -50,7 +50,7 @@ func principalCommands() []command {
 				return x.some("/v1.0/servicePrincipals", startsWith(f, x.word("display-name")))
 			},
 		},
-		{path: "ad sp owner list", short: "List the owners of a service principal", flags: []flag{appID}, run: onPrincipal(func(x *call, path string) (any, error) { return x.list(path + "/owners") })},
+		{path: "ad sp owner list", short: "List the owners of a service principal", flags: []flag{appID()}, run: onPrincipal(func(x *call, path string) (any, error) { return x.list(path + "/owners") })},
 		{
 			path: "ad sp create-for-rbac", short: "Make an application with a service principal, a secret and roles", run: createForRBAC,
 			example: "keyreeve ad sp create-for-rbac --name build --role \"Azure Kubernetes Service Cluster User Role\" --scopes /subscriptions/SUBSCRIPTION",

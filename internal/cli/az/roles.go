@@ -18,10 +18,13 @@ const (
 	definitionsAPI = "?api-version=2022-05-01-preview"
 )
 
-var (
-	scopeFlag = flag{name: "scope", help: "where: a subscription, resource group or resource by its id (default: the subscription)"}
-	rgFlag    = flag{name: "resource-group", short: "g", help: "resource group, in place of a scope"}
-)
+func scopeFlag() flag {
+	return flag{name: "scope", help: "where: a subscription, resource group or resource by its id (default: the subscription)"}
+}
+
+func rgFlag() flag {
+	return flag{name: "resource-group", short: "g", help: "resource group, in place of a scope"}
+}
 
 func definitionCommands() []command {
 	name := flag{name: "name", short: "n", help: "name, or id"}
@@ -29,7 +32,7 @@ func definitionCommands() []command {
 	definition := flag{name: "role-definition", help: "JSON, or a file with it", must: true}
 	return []command{
 		{
-			path: "role definition list", short: "List role definitions", kind: "RoleDefinition", flags: []flag{name, scopeFlag, rgFlag, custom},
+			path: "role definition list", short: "List role definitions", kind: "RoleDefinition", flags: []flag{name, scopeFlag(), rgFlag(), custom},
 			table: "[].{Name:roleName, Type:type, Description:description}",
 			run: func(x *call) (any, error) {
 				scope, err := x.scope()
@@ -41,7 +44,7 @@ func definitionCommands() []command {
 		},
 		{
 			path: "role definition show", short: "Show a role definition", kind: "RoleDefinition",
-			flags: []flag{{name: "name", short: "n", help: "the definition's id at --scope"}, scopeFlag, {name: "id", help: "resource id of the definition"}},
+			flags: []flag{{name: "name", short: "n", help: "the definition's id at --scope"}, scopeFlag(), {name: "id", help: "resource id of the definition"}},
 			run: func(x *call) (any, error) {
 				if id := x.word("id"); id != "" {
 					return x.read(clean(id) + definitionsAPI)
@@ -62,7 +65,7 @@ func definitionCommands() []command {
 			run: func(x *call) (any, error) { return x.putDefinition(true) },
 		},
 		{
-			path: "role definition delete", short: "Delete a custom role", flags: []flag{{name: "name", short: "n", help: "name, or id", must: true}, scopeFlag, rgFlag, custom},
+			path: "role definition delete", short: "Delete a custom role", flags: []flag{{name: "name", short: "n", help: "name, or id", must: true}, scopeFlag(), rgFlag(), custom},
 			run: func(x *call) (any, error) {
 				scope, err := x.scope()
 				if err != nil {

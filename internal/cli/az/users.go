@@ -6,10 +6,13 @@ import (
 	"strings"
 )
 
-var (
-	objectID = flag{name: "id", help: "object id or user principal name", must: true}
-	odata    = flag{name: "filter", help: "OData filter"}
-)
+func objectID() flag {
+	return flag{name: "id", help: "object id or user principal name", must: true}
+}
+
+func odata() flag {
+	return flag{name: "filter", help: "OData filter"}
+}
 
 func userCommands() []command {
 	display := flag{name: "display-name", help: "display name, or how it begins"}
@@ -29,7 +32,7 @@ func userCommands() []command {
 		{
 			path: "ad user update", short: "Change a user",
 			flags: []flag{
-				objectID,
+				objectID(),
 				{name: "account-enabled", kind: truth, help: "whether the user may sign in"},
 				{name: "display-name", help: "display name"},
 				{name: "password", help: "password"},
@@ -38,13 +41,13 @@ func userCommands() []command {
 			},
 			run: func(x *call) (any, error) { return x.none(http.MethodPatch, "/v1.0/users/{id}", x.userBody()) },
 		},
-		{path: "ad user show", short: "Show a user", flags: []flag{objectID}, get: "/v1.0/users/{id}"},
+		{path: "ad user show", short: "Show a user", flags: []flag{objectID()}, get: "/v1.0/users/{id}"},
 		{
-			path: "ad user delete", short: "Delete a user", flags: []flag{objectID},
+			path: "ad user delete", short: "Delete a user", flags: []flag{objectID()},
 			run: func(x *call) (any, error) { return x.none(http.MethodDelete, "/v1.0/users/{id}", nil) },
 		},
 		{
-			path: "ad user list", short: "List users", flags: []flag{display, odata, {name: "upn", help: "user principal name"}},
+			path: "ad user list", short: "List users", flags: []flag{display, odata(), {name: "upn", help: "user principal name"}},
 			example: "keyreeve ad user list --display-name Da --query '[].userPrincipalName' --output tsv",
 			run: func(x *call) (any, error) {
 				f := x.filters()
@@ -56,7 +59,7 @@ func userCommands() []command {
 		},
 		{
 			path: "ad user get-member-groups", short: "List the groups that a user is in, through other groups too",
-			flags: []flag{objectID, {name: "security-enabled-only", kind: truth, help: "security groups alone"}},
+			flags: []flag{objectID(), {name: "security-enabled-only", kind: truth, help: "security groups alone"}},
 			run:   userGroups,
 		},
 		{path: "ad signed-in-user show", short: "Show whoever is signed in", get: "/v1.0/me"},

@@ -22,7 +22,8 @@ func TestPrint(t *testing.T) {
 		"tsv of a boolean":         {"tsv", "", "", `true`, "true\n"},
 		"tsv of lists":             {"tsv", "[].[name, on]", "", people, "Ann\tTrue\nBö & Co\tFalse\n"},
 		"table of plain ones": {"table", "", "", people, strings.Join([]string{
-			"N           Name     On", "----------  -------  -----", "1795622823  Ann      True", "1.5         Bö & Co  False", ""}, "\n")},
+			"N           Name     On", "----------  -------  -----", "1795622823  Ann      True", "1.5         Bö & Co  False", "",
+		}, "\n")},
 		"table in the query's order": {"table", "[].{z:name, id:id}", "", people, "Z        Id\n-------  ----\nAnn      1\nBö & Co  2\n"},
 		"table of the command":       {"table", "", "[].{Who:name}", people, "Who\n-------\nAnn\nBö & Co\n"},
 		"table of lists":             {"table", "[].[name, n]", "", people, "Column1    Column2\n---------  ----------\nAnn        1795622823\nBö & Co    1.5\n"},

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -23,11 +22,12 @@ type field struct {
 	kind string // a type's name, after [] or {} for a list or a map of it; "time"; or nothing
 }
 
-// all is read once, and only by a command that shapes something.
-var all = sync.OnceValue(func() map[string][]field { return read(text) })
+// types are the types by their names.
+type types map[string][]field
 
-func read(text string) map[string][]field {
-	types := map[string][]field{}
+// read reads shapes.txt: once for an object or a list, and only for a command that shapes something.
+func read(text string) types {
+	types := types{}
 	name := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
@@ -51,8 +51,13 @@ func read(text string) map[string][]field {
 
 // Of returns v, an object that Resource Manager answered, as az prints an object of that type. What is no object is
 // returned as it is.
-func Of(kind string, v any) any {
-	fields, ok := all()[kind]
+func Of(kind string, v any) any { return read(text).object(kind, v) }
+
+// List returns a list of objects of one type.
+func List(kind string, v any) any { return read(text).list(kind, v) }
+
+func (t types) object(kind string, v any) any {
+	fields, ok := t[kind]
 	if !ok {
 		panic(fmt.Sprintf("shape: no type %q", kind)) // a mistake in a command's table, found by its test
 	}
@@ -64,7 +69,7 @@ func Of(kind string, v any) any {
 	known := map[string]bool{}
 	for _, f := range fields {
 		known[strings.ToLower(f.path[0])] = true
-		out[f.name] = convert(f.kind, lookup(in, f.path))
+		out[f.name] = t.convert(f.kind, lookup(in, f.path))
 	}
 	for key, value := range in {
 		if !known[strings.ToLower(key)] {
@@ -74,15 +79,14 @@ func Of(kind string, v any) any {
 	return out
 }
 
-// List returns a list of objects of one type.
-func List(kind string, v any) any {
+func (t types) list(kind string, v any) any {
 	list, ok := v.([]any)
 	if !ok {
 		return v
 	}
 	out := make([]any, len(list))
 	for i, x := range list {
-		out[i] = Of(kind, x)
+		out[i] = t.object(kind, x)
 	}
 	return out
 }
@@ -109,7 +113,7 @@ func lookup(in map[string]any, path []string) any {
 	return v
 }
 
-func convert(kind string, v any) any {
+func (t types) convert(kind string, v any) any {
 	if v == nil || kind == "" {
 		return v
 	}
@@ -117,7 +121,7 @@ func convert(kind string, v any) any {
 		return Time(v)
 	}
 	if inner, ok := strings.CutPrefix(kind, "[]"); ok {
-		return List(inner, v)
+		return t.list(inner, v)
 	}
 	if inner, ok := strings.CutPrefix(kind, "{}"); ok {
 		m, ok := v.(map[string]any)
@@ -126,11 +130,11 @@ func convert(kind string, v any) any {
 		}
 		m = maps.Clone(m)
 		for key, x := range m {
-			m[key] = Of(inner, x)
+			m[key] = t.object(inner, x)
 		}
 		return m
 	}
-	return Of(kind, v)
+	return t.object(kind, v)
 }
 
 // Time returns a point in time as az prints it: with an offset in place of Z, and microseconds only if there are any.
