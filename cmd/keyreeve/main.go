@@ -16,7 +16,9 @@ var version = "dev"
 func main() {
 	executable, err := os.Executable()
 	if err == nil {
-		cmd := cli.New(cli.Deps{Version: version, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Executable: executable})
+		cmd := cli.New(cli.Deps{
+			Version: version, Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Executable: executable,
+		})
 		err = cmd.ExecuteContext(context.Background())
 	}
 	if err != nil {

@@ -15,15 +15,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/cli/az"
 	"github.com/keyreeve/keyreeve/internal/datadir"
 )
 
 // Deps are what the commands work with.
 type Deps struct {
 	Version string
-	Out     io.Writer
-	Err     io.Writer
-	Now     func() time.Time
+	// Args is the command line without the program's name.
+	Args []string
+	In   io.Reader
+	Out  io.Writer
+	Err  io.Writer
+	Now  func() time.Time
 	// Executable is the path of this program; its neighbours are localkube and the clients.
 	Executable string
 }
@@ -42,8 +46,16 @@ func New(d Deps) *cobra.Command {
 	}
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
-	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d), identityCommand(d))
+	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d), connectCommand(d))
 	root.AddCommand(serveCommand(d), initCommand(d), configCommand(d), backupCommand(d), restoreCommand(d), kubeloginCommand(d))
+	own := map[string]*cobra.Command{"identity": identityCommand(d)}
+	for _, c := range az.Commands(az.Deps{In: d.In, Out: d.Out, Err: d.Err, Now: d.Now, Workstation: workstationDir}) {
+		if more := own[c.Name()]; more != nil { // what az does not have stands beside what it has
+			c.AddCommand(more.Commands()...)
+		}
+		root.AddCommand(c)
+	}
+	root.SetArgs(az.Arguments(root, d.Args))
 	return root
 }
 

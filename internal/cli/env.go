@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,24 +61,29 @@ func envCommand(d Deps) *cobra.Command {
 			}
 			vars = append(vars, workstation.Variable{Name: "PATH", Value: path})
 		}
-		switch *output {
-		case "json":
-			m := map[string]string{}
-			for _, v := range vars {
-				m[v.Name] = v.Value
-			}
-			return printJSON(d.Out, m)
-		case "shell":
-			text, err := workstation.Export(workstation.Shell(*shell), vars)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(d.Out, text)
-			return err
-		}
-		return fmt.Errorf("--output %q is not one of shell, json", *output)
+		return printVariables(d.Out, vars, *output, *shell)
 	}
 	return cmd
+}
+
+// printVariables writes variables in a shell's way, or as JSON.
+func printVariables(w io.Writer, vars []workstation.Variable, output, shell string) error {
+	switch output {
+	case "json":
+		m := map[string]string{}
+		for _, v := range vars {
+			m[v.Name] = v.Value
+		}
+		return printJSON(w, m)
+	case "shell":
+		text, err := workstation.Export(workstation.Shell(shell), vars)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(w, text)
+		return err
+	}
+	return fmt.Errorf("--output %q is not one of shell, json", output)
 }
 
 // clientPath returns PATH with this program's folder and the clients beside it in front, each once.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -33,6 +34,7 @@ func upCommand(d Deps) *cobra.Command {
 	orphan := f.Duration("orphan-timeout", 0, "stop a cluster that no control plane has watched for this long; 0: never")
 	ports := f.String("cluster-ports", "10440-10999", "FIRST-LAST port for the API servers of clusters")
 	webhooks := f.Bool("cluster-webhooks", false, "let clusters ask about access by HTTPS, as attached ones do, and not at a Unix socket")
+	clients := f.String("clients-dir", "", "folder with kubectl and kubelogin for az aks install-cli (default: clients beside this program)")
 	detach := f.Bool("detach-clusters", false, "leave the clusters running when Keyreeve stops")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		dir, err := dataDir(*data)
@@ -62,11 +64,14 @@ func upCommand(d Deps) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if *clients == "" {
+			*clients = filepath.Join(filepath.Dir(d.Executable), "clients")
+		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		cfg := server.Config{
 			Data: datadir.Dir(abs), Listen: *listen, Localkube: program, OrphanTimeout: *orphan, Detach: *detach,
-			ClusterPorts: [2]int{first, last}, Webhooks: *webhooks,
+			ClusterPorts: [2]int{first, last}, Webhooks: *webhooks, Clients: *clients,
 			Log: log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
 		}
 		return runUp(ctx, d, cfg)
@@ -96,6 +101,11 @@ func welcome(dir datadir.Dir, e datadir.Endpoints, executable string) string {
 	fmt.Fprintf(&b, "In another terminal:\n\n")
 	fmt.Fprintf(&b, "  eval \"$(%s env --data %s)\"\n", executable, dir)
 	fmt.Fprintf(&b, "  az login --use-device-code\n\n")
+	if ca, err := os.ReadFile(dir.CA()); err == nil {
+		if sum, err := fingerprint(string(ca)); err == nil {
+			fmt.Fprintf(&b, "On another machine:\n\n  eval \"$(keyreeve connect %s --ca-fingerprint %s)\"\n\n", e.Login, sum)
+		}
+	}
 	return b.String()
 }
 

@@ -81,8 +81,8 @@ var roomRules = join(
 	// One room for each resource provider, mounted on arm's core. They do not know each other either.
 	face("arm/resources", "arm"), face("arm/authorization", "arm"), face("arm/containerservice", "arm", "cluster"),
 	face("arm/checkaccess", "arm"), face("arm/managementgroups", "arm"),
-	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/managedidentity", "arm"),
-	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/deployments", "arm"),
+	face("arm/locks", "arm"), face("arm/insights", "arm"), face("arm/managedidentity", "arm"), face("arm/deployments", "arm"),
+	face("onboard"),
 	[]rule{
 		{"mirror", join(words, rules, []string{"world"}), []string{"database/sql"}, "a cluster's own RBAC objects, followed by watch: decisions read it from memory"},
 		{"cluster", join(words, rules, []string{"feed", "world", "store", "seal", "datadir"}), nil, "drivers make a cluster real; how they are asked is the faces' concern"},
@@ -109,6 +109,14 @@ var roomRules = join(
 		{"kubewire", words, effects, "what an API server is told to ask a gate is text made of values"},
 		{"breakglass", join(words, rules, []string{"datadir", "seal", "store"}), []string{"net/http"}, "the way in on the host that holds the data needs no server and no gate"},
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
+		{"account", []string{"ident", "fault"}, []string{"database/sql"}, "a person's sign-ins on one machine, whoever asks with their tokens"},
+		{
+			"cli/az", []string{"fault", "client", "account", "workstation", "cli/az/shape", "cli/az/output"},
+			[]string{"database/sql"},
+			"the commands that az has too are clients of the APIs and nothing else",
+		},
+		{"cli/az/shape", nil, effects, "the form in which az prints a resource is made of values"},
+		{"cli/az/output", nil, []string{"net/http", "os"}, "printing knows a value and a writer"},
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
 		{
@@ -124,6 +132,7 @@ var roomRules = join(
 				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire", "hostagent",
 				"client", "config", "datadir", "server", "workstation", "cluster", "cluster/embedded", "breakglass", "outpost", "kubewire",
 				"kubelogin",
+				"cli/az",
 			}),
 			[]string{"database/sql"},
 			"a command asks the APIs with the caller's own token, or starts a server; it never goes round them",
@@ -181,8 +190,7 @@ func faces() []string {
 	return []string{
 		"oauth/discovery", "oauth/clusterissuer", "metadata", "oauth/authorize", "oauth/device", "oauth/grant", "oauth/manage", "signin", "graph", "kubehook", "gatehouse",
 		"arm", "arm/resources", "arm/authorization", "arm/containerservice", "arm/checkaccess", "arm/managementgroups",
-		"arm/locks", "arm/insights", "arm/managedidentity",
-		"arm/locks", "arm/insights", "arm/deployments",
+		"arm/locks", "arm/insights", "arm/managedidentity", "arm/deployments", "onboard",
 	}
 }
 

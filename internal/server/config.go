@@ -34,6 +34,8 @@ type Config struct {
 	// Webhooks makes the API servers of embedded clusters ask about access by HTTPS, as those of attached clusters do. They
 	// ask at a Unix socket otherwise.
 	Webhooks bool
+	// Clients is the folder with kubectl and kubelogin for machines that are set up for this server; empty: none.
+	Clients string
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
 	// Serve, if set, is the configuration of a production server. It stands in for everything above.

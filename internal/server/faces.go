@@ -36,6 +36,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/oauth/discovery"
 	"github.com/keyreeve/keyreeve/internal/oauth/grant"
 	"github.com/keyreeve/keyreeve/internal/oauth/manage"
+	"github.com/keyreeve/keyreeve/internal/onboard"
 	"github.com/keyreeve/keyreeve/internal/page"
 	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
@@ -94,7 +95,12 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	signin.Handler{
 		DB: s.db, Logon: logons, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
-	return discovery.FoldPaths(mux), nil
+	outer := http.NewServeMux()
+	onboard.Handler{
+		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: string(s.tls.CertPEM()), Clients: s.cfg.Clients, Now: now, Log: log,
+	}.Mount(outer)
+	outer.Handle("/", discovery.FoldPaths(mux))
+	return outer, nil
 }
 
 // graphFace builds the Graph API.

@@ -67,12 +67,16 @@ func Setup(s Settings) ([]Variable, error) {
 	if err := configureAzureCLI(filepath.Join(azure, "config")); err != nil {
 		return nil, err
 	}
+	if err := writeServer(s); err != nil {
+		return nil, err
+	}
 	return []Variable{
 		{"REQUESTS_CA_BUNDLE", bundle}, // az, MSAL for Python
 		{"SSL_CERT_FILE", bundle},      // Go clients, urlopen
 		{"AZURE_CONFIG_DIR", azure},
 		{"KUBECONFIG", filepath.Join(kube, "config")},
 		{"KUBECACHEDIR", filepath.Join(kube, "cache")}, // kubectl and kubelogin
+		{"KEYREEVE_WORKSTATION", s.Dir},
 		{"KEYREEVE_LOGIN_URL", s.Login},
 		{"KEYREEVE_ARM_URL", s.ARM},
 		{"KEYREEVE_GRAPH_URL", s.Graph},

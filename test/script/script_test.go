@@ -2,6 +2,9 @@
 package script
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,12 +32,32 @@ func TestRunningServer(t *testing.T) {
 	bin := filepath.Dir(harness.Program(t, "keyreeve"))
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "running"),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// signin signs the first administrator in with the keyreeve command.
+			"signin": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(ts.Exec("keyreeve", "login", "-u", k.Admin.UserPrincipalName, "-p", k.Admin.Password))
+			},
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("KEYREEVE_DATA", string(k.Data))
 			e.Setenv("LISTEN", k.Listen)
+			e.Setenv("CA", k.Data.CA())
+			e.Setenv("FINGERPRINT", fingerprint(t, k.Data.CA()))
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 	})
+}
+
+// fingerprint is what keyreeve connect wants of an authority.
+func fingerprint(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	sum := sha256.Sum256(block.Bytes)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
