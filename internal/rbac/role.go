@@ -2,6 +2,7 @@ package rbac
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
@@ -115,7 +116,7 @@ func compileBlocks(permissions []Permission) ([]block, error) {
 // reads and assigns identities by such patterns alone. It holds for what is granted and for what is taken out, and for
 // control actions: data actions of a cluster name what lies in it.
 func withParents(in []string) []string {
-	out := in[:len(in):len(in)]
+	out := slices.Clip(in)
 	for _, s := range in {
 		if before, after, ok := strings.Cut(s, "/*/"); ok && strings.Contains(before, "/") {
 			out = append(out, before+"/"+after)

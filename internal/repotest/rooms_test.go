@@ -111,7 +111,8 @@ var roomRules = join(
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
 		{"account", []string{"ident", "fault"}, []string{"database/sql"}, "a person's sign-ins on one machine, whoever asks with their tokens"},
 		{
-			"cli/az", []string{"fault", "client", "account", "workstation", "cli/az/shape", "cli/az/output"},
+			"cli/az",
+			[]string{"fault", "client", "account", "workstation", "cli/az/shape", "cli/az/output"},
 			[]string{"database/sql"},
 			"the commands that az has too are clients of the APIs and nothing else",
 		},
@@ -120,7 +121,8 @@ var roomRules = join(
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
 		{
-			"kubelogin", []string{"client", "ident", "fault", "kubelogin/tokencache", "kubelogin/login", "kubelogin/kubeconfig"},
+			"kubelogin",
+			[]string{"client", "ident", "fault", "kubelogin/tokencache", "kubelogin/login", "kubelogin/kubeconfig"},
 			[]string{"database/sql", "k8s.io"},
 			"the exec plugin runs on people's machines and talks to any authority; what it links, every kubectl call waits for",
 		},

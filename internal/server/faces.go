@@ -97,7 +97,7 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	}.Mount(mux)
 	outer := http.NewServeMux()
 	onboard.Handler{
-		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: string(s.tls.CertPEM()), Clients: s.cfg.Clients, Now: now, Log: log,
+		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: s.tls.CertPEM(), Clients: s.cfg.Clients, Now: now, Log: log,
 	}.Mount(outer)
 	outer.Handle("/", discovery.FoldPaths(mux))
 	return outer, nil

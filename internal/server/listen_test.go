@@ -18,7 +18,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	s.StartTLS()
 	defer s.Close()
 	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}} //nolint:gosec // old versions are the test
+		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}}
 		c, err := d.DialContext(t.Context(), "tcp", s.Listener.Addr().String())
 		if (err == nil) != want {
 			t.Errorf("%s: %v", tls.VersionName(version), err)

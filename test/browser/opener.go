@@ -20,7 +20,7 @@ func NewOpener(t testing.TB) Opener {
 	dir := t.TempDir()
 	o := Opener{Dir: dir, file: filepath.Join(dir, "url")}
 	script := "#!/bin/sh\nprintf '%s' \"$1\" >'" + o.file + ".new' && mv '" + o.file + ".new' '" + o.file + "'\n"
-	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return o
