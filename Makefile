@@ -35,7 +35,7 @@ test:
 	phase lint $(MAKE) lint; \
 	$(PHASE) clients $(MAKE) clients; \
 	$(PHASE) build $(MAKE) build; \
-	phase test/keyreeve go test -timeout 25m $(TESTFLAGS) ./...; \
+	phase test/keyreeve go test -timeout 60m $(TESTFLAGS) ./...; \
 	phase test/localkube go -C localkube test -timeout 25m $(TESTFLAGS) ./...; \
 	phase test/bench go -C bench test $(TESTFLAGS) ./...; \
 	phase test/tools go -C tools test $(TESTFLAGS) ./...; \
