@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,8 +37,10 @@ func TestServedKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		home := t.TempDir()
-		env := append(harness.BareEnv(home), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+kubeconfig)
-		if out := harness.Must(t, append(env, more...), "clients/kubectl", "get", "nodes", "-o", "name"); !strings.HasPrefix(out, "node/aks-") {
+		// az is in the path, and this kubelogin before any other.
+		path := "PATH=" + bin + ":" + filepath.Dir(harness.Program(t, "clients/az")) + ":" + os.Getenv("PATH")
+		env := slices.Concat(harness.BareEnv(home), more, []string{path, "KUBECONFIG=" + kubeconfig})
+		if out := harness.Must(t, env, "clients/kubectl", "get", "nodes", "-o", "name"); !strings.HasPrefix(out, "node/aks-") {
 			t.Errorf("%s: %s", program, out)
 		}
 	}

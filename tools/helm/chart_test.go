@@ -37,8 +37,8 @@ func TestLint(t *testing.T) {
 // variants are values beside the chart's own.
 func variants() map[string]map[string]any {
 	return map[string]map[string]any{
-		"as it comes": {},
-		"certificates": {"tls": map[string]any{"login": "login-tls", "graph": "graph-tls"}},
+		"as it comes":       {},
+		"certificates":      {"tls": map[string]any{"login": "login-tls", "graph": "graph-tls"}},
 		"behind an ingress": {"proxy": map[string]any{"terminatesTLS": true, "trustedAddresses": []any{"10.0.0.0/8"}}},
 		"all set": {
 			"init": map[string]any{"enabled": false}, "podDisruptionBudget": map[string]any{"enabled": false},
