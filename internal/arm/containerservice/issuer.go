@@ -59,19 +59,8 @@ func (h *Handler) rotateSigningKey(w http.ResponseWriter, r *arm.Request) error 
 		}
 		c := before.SigningKeyRotated(key, r.Now())
 		c.ProvisioningState = managedcluster.Updating
-		op, err = r.StartOperation(tx, arm.NewOperation{
-			Resource: c.ResourceID(), Verb: managedcluster.Updating, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
-		})
-		if err != nil {
-			return err
-		}
-		if err := tx.PutCluster(c); err != nil {
-			return err
-		}
-		if err := h.keepSecrets(tx, c.ID, secrets); err != nil {
-			return err
-		}
-		return r.Audit(tx, audit.ClusterKeyRotated, c.ResourceID(), details(c))
+		op, err = h.reissue(tx, r, c, secrets, audit.ClusterKeyRotated)
+		return err
 	})
 	if err != nil {
 		return err

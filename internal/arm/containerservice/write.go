@@ -365,6 +365,24 @@ func accepted(w http.ResponseWriter, r *arm.Request, op resource.Operation) erro
 	return nil
 }
 
+// reissue begins the operation by which a cluster gets new keys. c is the cluster as it will be, in the state that names the
+// operation.
+func (h *Handler) reissue(tx *store.Tx, r *arm.Request, c managedcluster.Cluster, secrets pki.Secrets, event audit.Event) (resource.Operation, error) {
+	op, err := r.StartOperation(tx, arm.NewOperation{
+		Resource: c.ResourceID(), Verb: c.ProvisioningState, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
+	})
+	if err != nil {
+		return op, err
+	}
+	if err := tx.PutCluster(c); err != nil {
+		return op, err
+	}
+	if err := h.keepSecrets(tx, c.ID, secrets); err != nil {
+		return op, err
+	}
+	return op, r.Audit(tx, event, c.ResourceID(), details(c))
+}
+
 // rotate replaces a cluster's authorities and keys: whatever they vouched for is void from then on.
 func (h *Handler) rotate(w http.ResponseWriter, r *arm.Request) error {
 	secrets, err := pki.NewSecrets(r.Param("name"), r.Now())
@@ -388,19 +406,8 @@ func (h *Handler) rotate(w http.ResponseWriter, r *arm.Request) error {
 			return err
 		}
 		c.ProvisioningState = managedcluster.Rotating
-		op, err = r.StartOperation(tx, arm.NewOperation{
-			Resource: c.ResourceID(), Verb: managedcluster.Rotating, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
-		})
-		if err != nil {
-			return err
-		}
-		if err := tx.PutCluster(c); err != nil {
-			return err
-		}
-		if err := h.keepSecrets(tx, c.ID, secrets); err != nil {
-			return err
-		}
-		return r.Audit(tx, audit.ClusterCertsRotated, c.ResourceID(), details(c))
+		op, err = h.reissue(tx, r, c, secrets, audit.ClusterCertsRotated)
+		return err
 	})
 	if err != nil {
 		return err
