@@ -60,10 +60,6 @@ type walk struct {
 func begin(facts Facts, principal ident.ObjectID) walk {
 	w := walk{facts: facts}
 	w.own, w.direct = facts.Principal(principal)
-	if n := len(w.direct); n > 0 {
-		Fetch(&w.direct[0])
-		Fetch(&w.direct[n-1])
-	}
 	return w
 }
 
@@ -85,6 +81,7 @@ func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 				w.above = w.facts.Above(r)
 			}
 		case len(w.direct) > 0:
+			w.sieve.expect()
 			n := min(len(w.direct), sifts)
 			w.sifted, w.direct = w.direct[:n], w.direct[n:]
 			w.todo = w.sieve.sift(w.sifted)

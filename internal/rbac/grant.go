@@ -25,6 +25,7 @@ type Grant struct {
 	hash       uint64     // of the key
 	condition  *Condition // nil for none
 	void       bool       // its condition cannot be read: it grants nothing
+	usual      bool       // its scope is one of those at which assignments usually are
 	self       [1]*Grant  // what a decision by this grant names; made once, so that an allow takes no memory
 }
 
@@ -38,7 +39,7 @@ func NewGrant(a Assignment, r *Role) *Grant {
 		},
 		Role: r, key: scopeKey(a.Scope),
 	}
-	g.hash = hashScope(g.key)
+	g.hash, g.usual = hashScope(g.key), usual(segments(g.key))
 	if a.Condition != "" || a.ConditionVersion != "" {
 		c, err := ParseCondition(a.Condition)
 		g.condition, g.void = c, err != nil || a.ConditionVersion != ConditionVersion
@@ -132,7 +133,7 @@ func newGrants(list []*Grant) *Grants {
 	s := &Grants{list: list, hashes: make([]uint64, len(list))}
 	for i, g := range list {
 		s.hashes[i] = g.hash
-		if usual(segments(g.key)) {
+		if g.usual {
 			s.mask |= bit(s.hashes[i])
 		} else {
 			s.mask = everything

@@ -1,6 +1,11 @@
 package rbac
 
-import "github.com/keyreeve/keyreeve/internal/ident"
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/keyreeve/keyreeve/internal/ident"
+)
 
 // Index is what a decision asks of a principal's groups before it looks at any of them: is the group there, is it in
 // another, does it hold anything at one of the request's scopes. Of twenty groups it leaves the few that can matter; the rest
@@ -12,10 +17,28 @@ type Index struct {
 	tags          []uint32 // parts of the groups' ids
 	places        places
 	odd           int // how many of the places are not of the usual depth
+	// closures are what is above references that are in groups, made when it is first asked for.
+	closures []*[chunk]atomic.Pointer[Closure]
 }
+
+// chunk is how many closures are kept in one piece.
+const chunk = 1 << 12
+
+// Closure is every group above a reference, without itself, as it was in some epoch. Few of them lie with it, in one line of memory.
+type Closure struct {
+	Epoch uint64
+	Refs  []GroupRef
+	Room  [8]GroupRef
+}
+
+// Closure returns where the closure of a reference is kept. The world keeps it, the walk has the memory fetched.
+func (x *Index) Closure(r GroupRef) *atomic.Pointer[Closure] { return &x.closures[r/chunk][r%chunk] }
 
 // Number takes in the next number: references are numbered from 0.
 func (x *Index) Number(id ident.ObjectID) {
+	if len(x.tags)%chunk == 0 {
+		x.closures = append(x.closures, new([chunk]atomic.Pointer[Closure]))
+	}
 	x.tags = append(x.tags, tagOf(id))
 	if len(x.tags) > 64*len(x.there) {
 		x.there, x.nested = append(x.there, 0), append(x.nested, 0)
@@ -248,7 +271,7 @@ func (h *holders) remove(r GroupRef) {
 	}
 }
 
-// bloom is a Bloom filter with two bits of one word for each: it may have what was not added, and has all that was.
+// bloom is a Bloom filter with three bits of one word for each: it may have what was not added, and has all that was.
 type bloom []uint64
 
 // newBloom makes one that has room for n, with 8 to 16 bits for each.
@@ -263,8 +286,8 @@ func newBloom(n int) bloom {
 func (b bloom) may(v uint32) bool { return len(b) > 0 && b.has(spread(v)) }
 
 func (b bloom) has(hash uint64) bool {
-	two := bloomBits(hash)
-	return b[int(hash>>32)&(len(b)-1)]&two == two
+	bits := bloomBits(hash)
+	return b[int(hash>>32)&(len(b)-1)]&bits == bits
 }
 
 func (b bloom) add(v uint32) {
@@ -272,7 +295,7 @@ func (b bloom) add(v uint32) {
 	b[int(h>>32)&(len(b)-1)] |= bloomBits(h)
 }
 
-func bloomBits(hash uint64) uint64 { return 1<<(hash>>58) | 1<<(hash>>52&63) }
+func bloomBits(hash uint64) uint64 { return 1<<(hash>>58) | 1<<(hash>>52&63) | 1<<(hash>>26&63) }
 
 // tagOf is a part of an id that tells most from each other: of ids that are random, and of ones that count up.
 func tagOf(id ident.ObjectID) uint32 {
@@ -320,28 +343,63 @@ func (x *Index) expect(m *marks) {
 	}
 }
 
+// filterLines is how many lines of a filter are fetched ahead: most groups of a principal are looked up somewhere in them.
+const filterLines = 8
+
+// expect has the memory fetched that sift will look at.
+func (s *sieve) expect() {
+	for _, p := range s.places[:s.n] {
+		for i := 0; i < len(p.bits) && i < filterLines*8; i += 8 {
+			Fetch(&p.bits[i])
+		}
+	}
+}
+
 // sifts is how many groups are sifted at once.
 const sifts = 64
 
 // sift returns which of at most 64 groups have to be looked at, as a set of their places: ones that can matter, ones that are in
 // others, and some more. It looks at all of them before anything is done about one, so that the memory is waited for once.
 func (s *sieve) sift(refs []GroupRef) (set uint64) {
-	if s.index == nil || s.own != nil || len(s.admins) > 0 {
+	x := s.index
+	if x == nil {
 		return everything >> (sifts - len(refs))
 	}
-	nested := s.index.nested
+	var above uint64
 	for i, r := range refs {
-		hash := spread(uint32(r))
-		two := bloomBits(hash)
-		hit := nested[r>>6] >> (r & 63) & 1
-		for _, p := range s.places[:s.n] {
-			if bits := p.bits; bits[int(hash>>32)&(len(bits)-1)]&two == two {
+		above |= x.nested[r>>6] >> (r & 63) & 1 << i
+	}
+	for rest := above; rest != 0; rest &= rest - 1 {
+		Fetch(x.Closure(refs[bits.TrailingZeros64(rest)]))
+	}
+	for _, p := range s.places[:s.n] {
+		filter := p.bits
+		if len(filter) == 0 {
+			continue
+		}
+		for i, r := range refs {
+			hash := spread(uint32(r))
+			want := bloomBits(hash)
+			hit := uint64(0)
+			if filter[int(hash>>32)&(len(filter)-1)]&want == want {
 				hit = 1
 			}
+			set |= hit << i
 		}
-		set |= hit << i
 	}
-	return set
+	for rest := above; rest != 0; rest &= rest - 1 {
+		if c := x.Closure(refs[bits.TrailingZeros64(rest)]).Load(); c != nil {
+			Fetch(c)
+		}
+	}
+	if s.own != nil || len(s.admins) > 0 {
+		for i, r := range refs {
+			if s.names(x.tags[r]) {
+				set |= 1 << i
+			}
+		}
+	}
+	return set | above
 }
 
 // may reports whether a group can matter.
@@ -355,10 +413,11 @@ func (s *sieve) may(r GroupRef) bool {
 			return true
 		}
 	}
-	if s.own == nil && len(s.admins) == 0 {
-		return false
-	}
-	tag := s.index.tags[r]
+	return (s.own != nil || len(s.admins) > 0) && s.names(s.index.tags[r])
+}
+
+// names reports whether a binding or the list of admin groups may name a group with a tag.
+func (s *sieve) names(tag uint32) bool {
 	if s.own != nil && s.own.mayName(tag, s.space) {
 		return true
 	}

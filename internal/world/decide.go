@@ -15,7 +15,7 @@ func (f *facts) Expect(principal ident.ObjectID) { f.nodes.expectNode(&principal
 func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	if r, ok := f.nodes.search(&id); ok {
 		n := f.nodes.at(r)
-		return n.grants, n.in
+		return n.grants, n.in()
 	}
 	return nil, nil
 }

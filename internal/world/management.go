@@ -131,8 +131,9 @@ func orRoot(name string, tenant ident.TenantID) string {
 // ladder is what is above a subscription: the management groups, in the form in which rbac compares scopes. home is its tenant's
 // number.
 type ladder struct {
-	home uint32
-	keys []string
+	home   uint32
+	keys   []string
+	tenant ident.TenantID
 }
 
 // keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
@@ -145,7 +146,8 @@ func (w *World) keysAbove(principal *ident.ObjectID, scope string) []string {
 			return nil
 		}
 		l := w.above[id]
-		if n := w.nodes.find(principal); n != nil && n.who != nil && l.home == n.home {
+		n := w.nodes.find(principal)
+		if n != nil && (n.home != 0 && l.home == uint32(n.home) || n.home == 0 && n.who != nil && l.tenant == n.who.Tenant) {
 			return l.keys
 		}
 		return nil
@@ -165,7 +167,7 @@ func keys(groups []resource.ManagementGroup) []string {
 }
 
 func (w *World) ladderOf(id ident.SubscriptionID, tenant ident.TenantID) ladder {
-	return ladder{w.homeOf(tenant), keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))}
+	return ladder{w.homeOf(tenant), keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String())), tenant}
 }
 
 // lift works out anew what is above a tenant's subscriptions. The lock is held.
