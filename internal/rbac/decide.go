@@ -130,26 +130,66 @@ type Decision struct {
 }
 
 // Decide decides by the first grant that allows, the principal's own before those of its groups. It takes no memory.
-func Decide(req Request, facts Facts) Decision { return decide(req, facts, false) }
+func Decide(req Request, facts Facts) Decision {
+	p := PathOf(req.Scope)
+	return DecideAt(&req, &p, facts)
+}
 
-// Explain decides like Decide and names every grant that allows.
-func Explain(req Request, facts Facts) Decision { return decide(req, facts, true) }
-
-func decide(req Request, facts Facts, all bool) Decision {
+// DecideAt is Decide with the path of the request's scope, which is raised.
+//
+// What is asked for is put into words, as roles have them, when the walk comes to a role: most groups have none there.
+func DecideAt(req *Request, at *Path, facts Facts) Decision {
 	if !strings.HasPrefix(req.Scope, "/") {
 		return Decision{Verdict: Deny}
 	}
-	var actionBuf [stackAction]byte
-	var scopeBuf [stackScope]byte
-	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
-	q.own = lowerASCII(actionBuf[:0], req.Action)
-	q.marks = rootMarks()
-	q.marks.down(q.scope)
-	q.raise(req.Above)
-	q.delegation = req.Delegation
-	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
-	facts.Index().expect(&q.marks)
+	m := &at.marks
+	m.raise(req.Above)
+	index := facts.Index()
+	index.expect(m)
 	facts.Expect(req.Principal)
+	if facts.Denials(req.Principal).near(m) {
+		return decide(req, m, facts, false)
+	}
+	w := begin(facts, req.Principal)
+	w.sieve = sieveOf(index, m)
+	for {
+		_, grants, ok := w.next()
+		switch {
+		case !ok:
+			return Decision{Verdict: Deny}
+		case grants.near(m):
+			return decideOn(req, m, &w, grants)
+		}
+	}
+}
+
+// decideOn goes on from a holder of a role where the request is.
+//
+//go:noinline
+func decideOn(req *Request, m *marks, w *walk, grants *Grants) Decision {
+	var buf queryBuffers
+	q := queryOf(&buf, req, m)
+	for ok := true; ok; _, grants, ok = w.next() {
+		if g, _ := grants.first(&q, 0); g != nil {
+			return Decision{Verdict: Allow, Grants: g.self[:1:1]}
+		}
+	}
+	return Decision{Verdict: Deny}
+}
+
+// Explain decides like Decide and names every grant that allows.
+func Explain(req Request, facts Facts) Decision {
+	if !strings.HasPrefix(req.Scope, "/") {
+		return Decision{Verdict: Deny}
+	}
+	p := PathOf(req.Scope)
+	p.marks.raise(req.Above)
+	return decide(&req, &p.marks, facts, true)
+}
+
+func decide(req *Request, m *marks, facts Facts, all bool) Decision {
+	var buf queryBuffers
+	q := queryOf(&buf, req, m)
 	if d := denied(&q, req.Principal, facts); d != nil {
 		out := Decision{Verdict: Deny, Denial: d}
 		if all {
@@ -162,6 +202,13 @@ func decide(req Request, facts Facts, all bool) Decision {
 		return Decision{Verdict: Deny}
 	}
 	return Decision{Verdict: Allow, Grants: grants}
+}
+
+func queryOf(buf *queryBuffers, req *Request, m *marks) query {
+	q := query{data: req.Data, scope: lowerScope(buf.scope[:0], req.Scope), marks: *m, above: req.Above, delegation: req.Delegation}
+	q.own = lowerASCII(buf.names.own[:0], req.Action)
+	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
+	return q
 }
 
 // query is a request made ready: all texts in lower case.
@@ -183,9 +230,7 @@ type query struct {
 // raise adds the management groups above the scope, in lower case.
 func (q *query) raise(above []string) {
 	q.above = above
-	for _, key := range above {
-		q.marks.add(hashScope(key), true)
-	}
+	q.marks.raise(above)
 }
 
 // under reports whether the query's scope is at a key or below it.

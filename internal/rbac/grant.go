@@ -142,6 +142,11 @@ func newGrants(list []*Grant) *Grants {
 	return s
 }
 
+// near reports whether first might return one.
+func (s *Grants) near(m *marks) bool {
+	return s != nil && s.mask&m.usual != 0 && slices.ContainsFunc(s.hashes, m.has)
+}
+
 // first returns the first grant from the i-th on that covers a request, and its place; nil when there is none.
 func (s *Grants) first(q *query, i int) (*Grant, int) {
 	if s == nil || s.mask&q.marks.usual == 0 {

@@ -42,25 +42,22 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 	return nil
 }
 
-// raise puts the management groups above its scope into a request. The lock is held.
-func (w *World) raise(req *rbac.Request) {
-	w.nodes.expect(&req.Principal)
-	req.Above = w.keysAbove(&req.Principal, req.Scope)
-}
-
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
-	return rbac.Decide(req, (*facts)(w))
+	w.nodes.expect(&req.Principal)
+	at := rbac.PathOf(req.Scope)
+	w.nodes.expectNode(&req.Principal)
+	req.Above = w.keysAbove(&req.Principal, req.Scope)
+	return rbac.DecideAt(&req, &at, (*facts)(w))
 }
 
 // Explain decides like Decide and names every grant, also those that a deny assignment takes away.
 func (w *World) Explain(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
+	req.Above = w.keysAbove(&req.Principal, req.Scope)
 	return rbac.Explain(req, (*facts)(w))
 }
 
