@@ -334,7 +334,7 @@ func (c *ClusterRBAC) way(ask *ClusterAsk, group *ident.ObjectID) Way {
 
 // everybody is the first way by bindings to all who signed in.
 func (c *ClusterRBAC) everybody(ask *ClusterAsk) Way {
-	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})); b != nil {
+	if b := c.allows(&ask.Request, c.everyone); b != nil {
 		return Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}}
 	}
 	return Way{}
@@ -356,7 +356,7 @@ func (c *ClusterRBAC) ways(ways []Way, ask *ClusterAsk, holder ident.ObjectID) [
 
 // named appends every way by bindings to everybody.
 func (c *ClusterRBAC) named(ways []Way, ask *ClusterAsk) []Way {
-	for _, b := range c.allowing(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})) {
+	for _, b := range c.allowing(&ask.Request, c.everyone) {
 		ways = append(ways, Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}})
 	}
 	return ways

@@ -73,8 +73,7 @@ func (x *Index) NewGrant(a Assignment, r *Role) *Grant {
 func (x *Index) Hold(r GroupRef, g *Grant) {
 	p := x.places.get(g.hash)
 	if p == nil {
-		p = &holders{first: g}
-		x.places.put(g.hash, p)
+		p = x.places.put(g)
 		if p.odd() {
 			x.odd++
 		}
@@ -92,68 +91,72 @@ func (x *Index) Release(r GroupRef, g *Grant, rest *Grants) {
 	if p.n > 0 {
 		return
 	}
-	x.places.drop(g.hash)
 	if p.odd() {
 		x.odd--
 	}
+	x.places.drop(g.hash)
 }
 
-// places finds the holders at a scope by its hash: one line of memory for each that is looked up, whether it is there or not.
+// places finds the holders at a scope by its hash. They lie in the table themselves: one line of memory for each scope that is
+// looked up, whether there is something or not, and no other where few hold anything.
 type places struct {
-	slots []placeSlot // a power of two, at most half full
+	slots []holders // a power of two, at most half full
 	n     int
 }
 
-type placeSlot struct {
-	hash uint64
-	at   *holders // nil for a free slot
-}
+const leastPlaces = 8
 
 func (p *places) home(hash uint64) int { return int(hash) & (len(p.slots) - 1) }
 
 // find returns the slot of a hash, or the free one where it belongs.
 func (p *places) find(hash uint64) int {
 	i := p.home(hash)
-	for p.slots[i].at != nil && p.slots[i].hash != hash {
+	for p.slots[i].first != nil && p.slots[i].hash != hash {
 		i = (i + 1) & (len(p.slots) - 1)
 	}
 	return i
 }
 
+// get returns the holders of a hash, until the next put or drop; nil for none.
 func (p *places) get(hash uint64) *holders {
 	if p.n == 0 {
 		return nil
 	}
-	return p.slots[p.find(hash)].at
+	if h := &p.slots[p.find(hash)]; h.first != nil {
+		return h
+	}
+	return nil
 }
 
-// put puts down the holders of a hash that is not there.
-func (p *places) put(hash uint64, at *holders) {
+// put makes room for the holders of the first grant at a scope.
+func (p *places) put(g *Grant) *holders {
 	if 2*(p.n+1) > len(p.slots) {
 		old := p.slots
-		p.slots = make([]placeSlot, max(leastSlots, 2*len(old)))
-		for _, s := range old {
-			if s.at != nil {
-				p.slots[p.find(s.hash)] = s
+		p.slots = make([]holders, max(leastPlaces, 2*len(old)))
+		for i := range old {
+			if old[i].first != nil {
+				p.slots[p.find(old[i].hash)] = old[i]
 			}
 		}
 	}
-	p.slots[p.find(hash)] = placeSlot{hash, at}
 	p.n++
+	h := &p.slots[p.find(g.hash)]
+	*h = holders{hash: g.hash, first: g}
+	return h
 }
 
 // drop takes out a hash that is there, and closes the gap.
 func (p *places) drop(hash uint64) {
 	mask := len(p.slots) - 1
 	i := p.find(hash)
-	for j := (i + 1) & mask; p.slots[j].at != nil; j = (j + 1) & mask {
+	for j := (i + 1) & mask; p.slots[j].first != nil; j = (j + 1) & mask {
 		// What is at j may move to i unless its own place is after i.
 		if (j-p.home(p.slots[j].hash))&mask >= (j-i)&mask {
 			p.slots[i] = p.slots[j]
 			i = j
 		}
 	}
-	p.slots[i] = placeSlot{}
+	p.slots[i] = holders{}
 	p.n--
 }
 
@@ -175,29 +178,78 @@ func (b bitmap) set(r GroupRef, is bool) {
 
 // holders are the references that hold something at one scope. It fits into one line of a processor's cache.
 type holders struct {
-	slots []GroupRef // by hash, each plus one; a power of two, at most half full
-	bits  bloom      // of what is in slots
+	hash uint64 // of the scope
+	// few is a filter of the references, while they are few.
+	few [fewWords]uint64
+	// table is a filter, once they are not few, and then the references by hash, each plus one, two in a word. There are a power of two
+	// places for them, at most half full.
+	table []uint64
 	n     uint32
-	stale uint32 // how many have gone that bits still have
+	stale uint32 // how many have gone that the filter still has
 	// first is the first grant at the scope, with whose texts others share theirs. It may be gone.
 	first *Grant
 }
 
-const leastSlots = 4
+// A filter has a word for eight places; a table of more than fewTable words has it in itself, a fifth of all.
+const (
+	leastSlots = 4
+	fewWords   = 2
+	fewTable   = 4 * fewWords
+)
 
-func (h *holders) odd() bool { return !usual(segments(h.first.key)) }
+func (h *holders) odd() bool { return !h.first.usual }
 
 func spread(v uint32) uint64 { return uint64(v) * 0x9e3779b97f4a7c15 }
 
-func (h *holders) slot(hash uint64) int { return int(hash>>40) & (len(h.slots) - 1) }
+// bits returns the filter: no word of it while there was never anything.
+func (h *holders) bits() bloom {
+	switch words := len(h.table); {
+	case words > fewTable:
+		return h.table[:words/5]
+	case words > 0:
+		return h.few[:]
+	}
+	return nil
+}
+
+// slots are the references by hash.
+func (h *holders) slots() slots {
+	if words := len(h.table); words > fewTable {
+		return h.table[words/5:]
+	}
+	return slots(h.table)
+}
+
+type slots []uint64
+
+func (s slots) len() int { return 2 * len(s) }
+
+func (s slots) home(hash uint64) int { return int(hash>>40) & (2*len(s) - 1) }
+
+func (s slots) at(i int) GroupRef { return GroupRef(s[i>>1] >> (i & 1 * 32)) }
+
+func (s slots) set(i int, to GroupRef) {
+	shift := i & 1 * 32
+	s[i>>1] = s[i>>1]&^(0xffffffff<<shift) | uint64(to)<<shift
+}
+
+// put puts down a reference that is not there.
+func (s slots) put(r GroupRef) {
+	i := s.home(spread(uint32(r)))
+	for s.at(i) != 0 {
+		i = (i + 1) & (s.len() - 1)
+	}
+	s.set(i, r+1)
+}
 
 // has reports whether a reference, whose hash is given, is among them.
 func (h *holders) has(r GroupRef, hash uint64) bool {
-	if h.n == 0 || !h.bits.has(hash) {
+	if h.n == 0 || !h.bits().has(hash) {
 		return false
 	}
-	for i := h.slot(hash); ; i = (i + 1) & (len(h.slots) - 1) {
-		switch h.slots[i] {
+	s := h.slots()
+	for i := s.home(hash); ; i = (i + 1) & (s.len() - 1) {
+		switch s.at(i) {
 		case r + 1:
 			return true
 		case 0:
@@ -210,28 +262,25 @@ func (h *holders) add(r GroupRef) {
 	if h.has(r, spread(uint32(r))) {
 		return
 	}
-	if 2*(int(h.n)+1) > len(h.slots) {
+	if 2*(int(h.n)+1) > h.slots().len() {
 		h.grow()
 	}
-	h.put(r)
-	h.bits.add(uint32(r))
+	h.slots().put(r)
+	h.bits().add(uint32(r))
 	h.n++
 }
 
-func (h *holders) put(r GroupRef) {
-	i := h.slot(spread(uint32(r)))
-	for h.slots[i] != 0 {
-		i = (i + 1) & (len(h.slots) - 1)
-	}
-	h.slots[i] = r + 1
-}
-
 func (h *holders) grow() {
-	old := h.slots
-	h.slots = make([]GroupRef, max(leastSlots, 2*len(old)))
-	for _, s := range old {
-		if s != 0 {
-			h.put(s - 1)
+	old := h.slots()
+	words := max(leastSlots, 2*old.len()) / 2
+	if words > fewTable {
+		words += words / 4
+	}
+	h.table = make([]uint64, words)
+	next := h.slots()
+	for i := range old.len() {
+		if r := old.at(i); r != 0 {
+			next.put(r - 1)
 		}
 	}
 	h.refill()
@@ -239,10 +288,12 @@ func (h *holders) grow() {
 
 // refill makes the filter anew.
 func (h *holders) refill() {
-	h.bits, h.stale = newBloom(len(h.slots)/2), 0
-	for _, s := range h.slots {
-		if s != 0 {
-			h.bits.add(uint32(s - 1))
+	bits, s := h.bits(), h.slots()
+	clear(bits)
+	h.stale = 0
+	for i := range s.len() {
+		if r := s.at(i); r != 0 {
+			bits.add(uint32(r - 1))
 		}
 	}
 }
@@ -252,21 +303,22 @@ func (h *holders) remove(r GroupRef) {
 	if !h.has(r, spread(uint32(r))) {
 		return
 	}
-	mask := len(h.slots) - 1
-	i := h.slot(spread(uint32(r)))
-	for h.slots[i] != r+1 {
+	s := h.slots()
+	mask := s.len() - 1
+	i := s.home(spread(uint32(r)))
+	for s.at(i) != r+1 {
 		i = (i + 1) & mask
 	}
-	for j := (i + 1) & mask; h.slots[j] != 0; j = (j + 1) & mask {
+	for j := (i + 1) & mask; s.at(j) != 0; j = (j + 1) & mask {
 		// What is at j may move to i unless its own place is after i.
-		if home := h.slot(spread(uint32(h.slots[j] - 1))); (j-home)&mask >= (j-i)&mask {
-			h.slots[i] = h.slots[j]
+		if home := s.home(spread(uint32(s.at(j) - 1))); (j-home)&mask >= (j-i)&mask {
+			s.set(i, s.at(j))
 			i = j
 		}
 	}
-	h.slots[i] = 0
+	s.set(i, 0)
 	h.n--
-	if h.stale++; int(h.stale) > len(h.slots)/4 {
+	if h.stale++; int(h.stale) > s.len()/4 {
 		h.refill()
 	}
 }
@@ -323,7 +375,6 @@ func sieveOf(x *Index, m *marks) (s sieve) {
 			continue
 		}
 		if p := x.places.get(m.each[i]); p != nil {
-			Fetch(p)
 			s.places[s.n] = p
 			s.n++
 		}
@@ -349,8 +400,10 @@ const filterLines = 8
 // expect has the memory fetched that sift will look at.
 func (s *sieve) expect() {
 	for _, p := range s.places[:s.n] {
-		for i := 0; i < len(p.bits) && i < filterLines*8; i += 8 {
-			Fetch(&p.bits[i])
+		if bits := p.bits(); len(bits) > fewWords {
+			for i := 0; i < len(bits) && i < filterLines*8; i += 8 {
+				Fetch(&bits[i])
+			}
 		}
 	}
 }
@@ -373,7 +426,7 @@ func (s *sieve) sift(refs []GroupRef) (set uint64) {
 		Fetch(x.Closure(refs[bits.TrailingZeros64(rest)]))
 	}
 	for _, p := range s.places[:s.n] {
-		filter := p.bits
+		filter := p.bits()
 		if len(filter) == 0 {
 			continue
 		}

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -13,7 +15,8 @@ import (
 //
 // What decisions ask of groups first is in the index, close together; nodes are spread over the memory, one line each.
 type nodes struct {
-	seed    maphash.Seed
+	seed    maphash.Seed // of names
+	seeds   [2]uint64    // of ids
 	numbers table
 	chunks  []*[chunk]node
 	index   rbac.Index
@@ -60,9 +63,18 @@ func (x *node) put(in []rbac.GroupRef) {
 
 const chunk = 1 << 12
 
+func newNodes() nodes {
+	seed := maphash.MakeSeed()
+	return nodes{seed: seed, seeds: [2]uint64{maphash.String(seed, "0"), maphash.String(seed, "1")}}
+}
+
 func (n *nodes) at(r rbac.GroupRef) *node { return &n.chunks[r/chunk][r%chunk] }
 
-func (n *nodes) hash(id *ident.ObjectID) uint64 { return maphash.Bytes(n.seed, id[:]) }
+// hash is of the seeds that the world drew for itself: who chooses ids cannot make them meet.
+func (n *nodes) hash(id *ident.ObjectID) uint64 {
+	high, low := bits.Mul64(binary.LittleEndian.Uint64(id[:8])^n.seeds[0], binary.LittleEndian.Uint64(id[8:])^n.seeds[1])
+	return high ^ low
+}
 
 // search returns an object's number. It is table.find, written out for the hot path.
 func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
