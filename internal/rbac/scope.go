@@ -204,10 +204,19 @@ func plainASCII(s string) bool {
 
 // Place is a cluster's scope made ready for decisions about it and its namespaces. It does not change.
 type Place struct {
+	inside marks  // with "/namespaces" after it
 	key    string // with "/namespaces/" after it
 	length int    // of the cluster's own
 	marks  marks
-	inside marks // with "/namespaces" after it
+}
+
+// Expect has the memory fetched that a decision about a namespace looks at first.
+func (p *Place) Expect() {
+	if p != nil {
+		Fetch(&p.inside.all)
+		Fetch(&p.inside.each[4])
+		Fetch(&p.inside.n)
+	}
 }
 
 // NewPlace makes the resource id of a cluster ready.

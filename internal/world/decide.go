@@ -63,6 +63,7 @@ func (w *World) Explain(req rbac.Request) rbac.Decision {
 
 // DecideCluster decides a request to a cluster. Rules without a place get that of the cluster.
 func (w *World) DecideCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) rbac.ClusterDecision {
+	rules.Place.Expect()
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	w.nodes.expect(&ask.Principal)
