@@ -31,13 +31,15 @@ type Grant struct {
 
 // NewGrant makes an assignment ready for decisions. With a condition that cannot be read, it grants nothing. A nil role is one
 // that is not defined; such a grant must not be put among Grants.
-func NewGrant(a Assignment, r *Role) *Grant {
+func NewGrant(a Assignment, r *Role) *Grant { return newGrant(a, r, scopeKey(a.Scope)) }
+
+func newGrant(a Assignment, r *Role, key string) *Grant {
 	g := &Grant{
 		Assignment: Held{
 			ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType.shared(),
 			Tenant: a.Tenant, Condition: a.Condition,
 		},
-		Role: r, key: scopeKey(a.Scope),
+		Role: r, key: key,
 	}
 	g.hash, g.usual = hashScope(g.key), usual(segments(g.key))
 	if a.Condition != "" || a.ConditionVersion != "" {

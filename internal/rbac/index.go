@@ -60,11 +60,14 @@ func (x *Index) IsNested(r GroupRef) bool { return x.nested.has(r) }
 // NewGrant is NewGrant for a grant that will be held: its texts are those of the others at its scope, for a million assignments
 // are at some thousands of scopes.
 func (x *Index) NewGrant(a Assignment, r *Role) *Grant {
+	at := PathOf(a.Scope)
+	if p := x.places.get(at.marks.hash); p != nil && p.first.Assignment.Scope == a.Scope {
+		a.Scope = p.first.Assignment.Scope
+		return newGrant(a, r, p.first.key)
+	}
 	g := NewGrant(a, r)
 	if p := x.places.get(g.hash); p != nil && p.first.key == g.key {
-		if g.key = p.first.key; p.first.Assignment.Scope == g.Assignment.Scope {
-			g.Assignment.Scope = p.first.Assignment.Scope
-		}
+		g.key = p.first.key
 	}
 	return g
 }

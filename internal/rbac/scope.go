@@ -152,10 +152,11 @@ type Path struct{ marks marks }
 // PathOf makes the scope of a request ready.
 func PathOf(scope string) Path {
 	p := Path{rootMarks()}
-	if scope = strings.TrimSuffix(scope, "/"); !plainASCII(scope) {
+	if !plainASCII(scope) {
 		p.marks.down(lowerScope(nil, scope))
 		return p
 	}
+	scope = strings.TrimSuffix(scope, "/")
 	m := &p.marks
 	for len(scope) > 0 {
 		end := strings.IndexByte(scope[1:], '/') + 1
