@@ -12,6 +12,8 @@ type ClusterRules struct {
 	Place *Place
 	// Above are the management groups above the cluster, by their ids in lower case.
 	Above []string
+	// AboveHashes are those of Above, by HashScopes. Without them they are worked out.
+	AboveHashes []uint64
 	// AdminGroups' members are cluster admins (aadProfile.adminGroupObjectIDs).
 	AdminGroups []ident.ObjectID
 	// AzureRoles is true when role assignments count (aadProfile.enableAzureRBAC).
@@ -81,7 +83,7 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 	}
 	c := clusterWalk{ask: ask, rules: rules, own: rules.Own}
 	rules.Place.mark(&c.marks, req)
-	c.marks.raise(rules.Above)
+	c.marks.raise(rules.Above, rules.AboveHashes)
 	index := facts.Index()
 	index.expect(&c.marks)
 	facts.Expect(ask.Principal)
@@ -97,8 +99,8 @@ func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDec
 			c.azure = false
 		}
 	}
-	c.walk = begin(facts, ask.Principal)
-	c.walk.sieve = clusterSieve(index, &c.marks, c.azure, c.own, req.Namespace, rules.AdminGroups)
+	c.sift(index)
+	c.walk.start(facts, ask.Principal)
 	if d, decided := c.run(nil); decided {
 		return d
 	}
@@ -187,18 +189,18 @@ func (c *clusterWalk) denied(facts Facts) *Denial {
 	return denied(&q, c.ask.Principal, facts)
 }
 
-// clusterSieve lets through groups that hold a grant where the request is, that a binding names, and admin groups.
-func clusterSieve(x *Index, m *marks, azure bool, own *ClusterRBAC, namespace string, admins []ident.ObjectID) (s sieve) {
-	if x == nil || azure && m.deep {
-		return s
+// sift lets through groups that hold a grant where the request is, that a binding names, and admin groups.
+func (c *clusterWalk) sift(x *Index) {
+	s := &c.walk.sieve
+	if x == nil || c.azure && c.marks.deep {
+		return
 	}
-	if s.index = x; azure {
-		s = sieveOf(x, m)
+	if s.index = x; c.azure {
+		s.set(x, &c.marks)
 	}
-	if s.admins = admins; own != nil && own.byID > 0 {
-		s.own, s.space = own, spaceOf(namespace)
+	if s.admins = c.rules.AdminGroups; c.own != nil && c.own.byID > 0 {
+		s.own, s.space = c.own, spaceOf(c.ask.Request.Namespace)
 	}
-	return s
 }
 
 // ExplainCluster decides like DecideCluster and names every way.
@@ -278,7 +280,8 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 		q.scope = append(append(buf.scope[:0], p.key...), req.Namespace...)
 	}
 	p.mark(&q.marks, req)
-	q.raise(rules.Above)
+	q.above = rules.Above
+	q.marks.raise(rules.Above, rules.AboveHashes)
 	if !req.NonResource {
 		q.subresource, q.name = req.Subresource, req.Name
 		if len(q.custom) > 0 {

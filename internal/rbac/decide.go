@@ -19,6 +19,8 @@ type Request struct {
 	Scope string
 	// Above are the management groups above the scope, by their ids in lower case: what is assigned there counts too.
 	Above []string
+	// AboveHashes are those of Above, by HashScopes. Without them they are worked out.
+	AboveHashes []uint64
 	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
 	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
 	CustomGroup, CustomKind, Subresource string
@@ -61,6 +63,12 @@ func begin(facts Facts, principal ident.ObjectID) walk {
 	w := walk{facts: facts}
 	w.own, w.direct = facts.Principal(principal)
 	return w
+}
+
+// start is begin in its place.
+func (w *walk) start(facts Facts, principal ident.ObjectID) {
+	w.facts = facts
+	w.own, w.direct = facts.Principal(principal)
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
@@ -143,15 +151,16 @@ func DecideAt(req *Request, at *Path, facts Facts) Decision {
 		return Decision{Verdict: Deny}
 	}
 	m := &at.marks
-	m.raise(req.Above)
+	m.raise(req.Above, req.AboveHashes)
 	index := facts.Index()
 	index.expect(m)
 	facts.Expect(req.Principal)
 	if facts.Denials(req.Principal).near(m) {
 		return decide(req, m, facts, false)
 	}
-	w := begin(facts, req.Principal)
-	w.sieve = sieveOf(index, m)
+	var w walk
+	w.sieve.set(index, m)
+	w.start(facts, req.Principal)
 	for {
 		_, grants, ok := w.next()
 		switch {
@@ -183,7 +192,7 @@ func Explain(req Request, facts Facts) Decision {
 		return Decision{Verdict: Deny}
 	}
 	p := PathOf(req.Scope)
-	p.marks.raise(req.Above)
+	p.marks.raise(req.Above, req.AboveHashes)
 	return decide(&req, &p.marks, facts, true)
 }
 
@@ -227,12 +236,6 @@ type query struct {
 	clusterAdmin bool
 }
 
-// raise adds the management groups above the scope, in lower case.
-func (q *query) raise(above []string) {
-	q.above = above
-	q.marks.raise(above)
-}
-
 // under reports whether the query's scope is at a key or below it.
 func (q *query) under(key string) bool { return covers(key, q.scope) || slices.Contains(q.above, key) }
 
@@ -240,7 +243,7 @@ func (q *query) under(key string) bool { return covers(key, q.scope) || slices.C
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
 	w := begin(facts, principal)
-	w.sieve = sieveOf(facts.Index(), &q.marks)
+	w.sieve.set(facts.Index(), &q.marks)
 	for {
 		_, grants, ok := w.next()
 		if !ok {

@@ -367,10 +367,10 @@ type sieve struct {
 	admins []ident.ObjectID
 }
 
-// sieveOf makes the sieve of a request's scopes: none without an index, or when there are more scopes than are kept.
-func sieveOf(x *Index, m *marks) (s sieve) {
+// set makes it the sieve of a request's scopes: one that lets through all without an index, or when there are more scopes than are kept.
+func (s *sieve) set(x *Index, m *marks) {
 	if x == nil || m.deep {
-		return s
+		return
 	}
 	s.index = x
 	for i := range m.n {
@@ -382,10 +382,9 @@ func sieveOf(x *Index, m *marks) (s sieve) {
 			s.n++
 		}
 	}
-	return s
 }
 
-// expect has the memory fetched that sieveOf will look at.
+// expect has the memory fetched that set will look at.
 func (x *Index) expect(m *marks) {
 	if x == nil || x.places.n == 0 {
 		return
@@ -428,19 +427,16 @@ func (s *sieve) sift(refs []GroupRef) (set uint64) {
 	for rest := above; rest != 0; rest &= rest - 1 {
 		Fetch(x.Closure(refs[bits.TrailingZeros64(rest)]))
 	}
-	for _, p := range s.places[:s.n] {
-		filter := p.bits()
-		if len(filter) == 0 {
-			continue
+	switch s.n {
+	case 0:
+	case 1:
+		set = through(refs, s.places[0].bits(), s.places[0].bits())
+	default:
+		for i := 1; i < s.n; i += 2 {
+			set |= through(refs, s.places[i-1].bits(), s.places[i].bits())
 		}
-		for i, r := range refs {
-			hash := spread(uint32(r))
-			want := bloomBits(hash)
-			hit := uint64(0)
-			if filter[int(hash>>32)&(len(filter)-1)]&want == want {
-				hit = 1
-			}
-			set |= hit << i
+		if s.n%2 == 1 {
+			set |= through(refs, s.places[s.n-1].bits(), s.places[s.n-1].bits())
 		}
 	}
 	for rest := above; rest != 0; rest &= rest - 1 {
@@ -456,6 +452,27 @@ func (s *sieve) sift(refs []GroupRef) (set uint64) {
 		}
 	}
 	return set | above
+}
+
+// through returns which of at most 64 references one of two filters may have.
+func through(refs []GroupRef, a, b bloom) (set uint64) {
+	if len(a) == 0 || len(b) == 0 {
+		return everything >> (sifts - len(refs)) // nobody ever held anything there
+	}
+	for i, r := range refs {
+		hash := spread(uint32(r))
+		want := bloomBits(hash)
+		word := int(hash >> 32)
+		hit := uint64(0)
+		if a[word&(len(a)-1)]&want == want {
+			hit = 1
+		}
+		if b[word&(len(b)-1)]&want == want {
+			hit = 1
+		}
+		set |= hit << (i & 63)
+	}
+	return set
 }
 
 // may reports whether a group can matter.

@@ -139,11 +139,26 @@ func (m *marks) add(h uint64, usual bool) {
 	m.n++
 }
 
-// raise adds the management groups above the scope, in lower case.
-func (m *marks) raise(above []string) {
+// raise adds the management groups above the scope, in lower case, by their hashes if they are known.
+func (m *marks) raise(above []string, hashes []uint64) {
+	if len(hashes) == len(above) {
+		for _, h := range hashes {
+			m.add(h, true)
+		}
+		return
+	}
 	for _, key := range above {
 		m.add(hashScope(key), true)
 	}
+}
+
+// HashScopes returns the hashes of scopes in lower case, by which they are looked up.
+func HashScopes(keys []string) []uint64 {
+	out := make([]uint64, len(keys))
+	for i, key := range keys {
+		out[i] = hashScope(key)
+	}
+	return out
 }
 
 // Path is a scope with all that are above it, made ready for a decision.

@@ -49,7 +49,7 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.nodes.expect(&req.Principal)
 	at := rbac.PathOf(req.Scope)
 	w.nodes.expectNode(&req.Principal)
-	req.Above = w.keysAbove(&req.Principal, req.Scope)
+	req.Above, req.AboveHashes = w.keysAbove(&req.Principal, req.Scope)
 	return rbac.DecideAt(&req, &at, (*facts)(w))
 }
 
@@ -57,7 +57,7 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 func (w *World) Explain(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	req.Above = w.keysAbove(&req.Principal, req.Scope)
+	req.Above, req.AboveHashes = w.keysAbove(&req.Principal, req.Scope)
 	return rbac.Explain(req, (*facts)(w))
 }
 
@@ -114,7 +114,7 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
-	r.Above = w.above[c.Subscription].keys
+	r.Above, r.AboveHashes = w.above[c.Subscription].keys, w.above[c.Subscription].hashes
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())

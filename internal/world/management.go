@@ -133,29 +133,30 @@ func orRoot(name string, tenant ident.TenantID) string {
 type ladder struct {
 	home   uint32
 	keys   []string
+	hashes []uint64 // of keys
 	tenant ident.TenantID
 }
 
 // keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
 // lock is held.
-func (w *World) keysAbove(principal *ident.ObjectID, scope string) []string {
+func (w *World) keysAbove(principal *ident.ObjectID, scope string) (above []string, hashes []uint64) {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
 		if err != nil {
-			return nil
+			return nil, nil
 		}
 		l := w.above[id]
 		n := w.nodes.find(principal)
 		if n != nil && (n.home != 0 && l.home == uint32(n.home) || n.home == 0 && n.who != nil && l.tenant == n.who.Tenant) {
-			return l.keys
+			return l.keys, l.hashes
 		}
-		return nil
+		return nil, nil
 	}
 	if p := w.who(principal); p != nil {
-		return keys(w.managementGroupsAbove(p.Tenant, scope))
+		return keys(w.managementGroupsAbove(p.Tenant, scope)), nil
 	}
-	return nil
+	return nil, nil
 }
 
 func keys(groups []resource.ManagementGroup) []string {
@@ -167,7 +168,8 @@ func keys(groups []resource.ManagementGroup) []string {
 }
 
 func (w *World) ladderOf(id ident.SubscriptionID, tenant ident.TenantID) ladder {
-	return ladder{w.homeOf(tenant), keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String())), tenant}
+	above := keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))
+	return ladder{w.homeOf(tenant), above, rbac.HashScopes(above), tenant}
 }
 
 // lift works out anew what is above a tenant's subscriptions. The lock is held.
