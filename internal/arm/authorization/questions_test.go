@@ -34,6 +34,7 @@ func TestExplainWhatWouldGrant(t *testing.T) {
 	if len(e.WouldGrantGroups) != 1 || e.WouldGrantGroups[0].DisplayName != "group" {
 		t.Errorf("groups: %+v", e.WouldGrantGroups)
 	}
+	r.Grant(armtest.App, rbac.PrincipalServicePrincipal, kubeReader, cluster+"/namespaces/other")
 	about(armtest.App, armtest.App) // oneself learns nothing of groups
 	if e.Decision != "deny" || len(e.WouldGrantGroups) != 0 {
 		t.Errorf("%+v", e)
