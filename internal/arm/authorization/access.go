@@ -249,7 +249,8 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	for _, w := range ways {
 		out.Paths = append(out.Paths, h.way(p.ID, w))
 	}
-	if d.Verdict != rbac.Allow && out.Scope != "" {
+	// No role helps who is not let in at all, or against a deny assignment.
+	if d.Verdict != rbac.Allow && out.Scope != "" && enters(&c, &p) && p.Enabled && out.DenyAssignment == nil {
 		out.WouldGrant = h.wouldGrant(r, req, &rules)
 		if err := h.wouldGrantGroups(r, req, &rules, &out); err != nil {
 			return err
@@ -264,7 +265,7 @@ const mostGroups = 20
 // wouldGrantGroups names the groups whose members may do what is asked, if the caller may know.
 func (h *Handler) wouldGrantGroups(r *arm.Request, req rbac.KubeRequest, rules *rbac.ClusterRules, out *explainBody) error {
 	ok, err := r.Allowed(readAssignment, r.Scope)
-	if err != nil || !ok || out.DenyAssignment != nil {
+	if err != nil || !ok {
 		return err
 	}
 	for ids := range slices.Chunk(h.World.Groups(r.Caller.Tenant), batch) {
