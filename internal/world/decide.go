@@ -42,6 +42,14 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 	return nil
 }
 
+// raise puts the management groups above its scope into a request, and reports whether the scope can be of the principal's tenant. The
+// lock is held.
+func (w *World) raise(req *rbac.Request) bool {
+	above, foreign := w.ladderAbove(&req.Principal, req.Scope)
+	req.Above, req.AboveHashes = above.keys, above.hashes
+	return !foreign
+}
+
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
@@ -49,7 +57,9 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.nodes.expect(&req.Principal)
 	at := rbac.PathOf(req.Scope)
 	w.nodes.expectNode(&req.Principal)
-	req.Above, req.AboveHashes = w.keysAbove(&req.Principal, req.Scope)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
 	return rbac.DecideAt(&req, &at, (*facts)(w))
 }
 
@@ -57,7 +67,9 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 func (w *World) Explain(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	req.Above, req.AboveHashes = w.keysAbove(&req.Principal, req.Scope)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
 	return rbac.Explain(req, (*facts)(w))
 }
 
@@ -110,7 +122,8 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	r := rbac.ClusterRules{Own: own, Protected: []string{pki.AdminGroup}}
 	if c.AAD != nil {
 		r.AdminGroups = c.AAD.AdminGroups
-		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC
+		// Roles are those of the subscription's tenant, and count for its own people only.
+		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC && (c.AAD.Tenant.IsZero() || c.AAD.Tenant == c.Tenant)
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]

@@ -137,26 +137,29 @@ type ladder struct {
 	tenant ident.TenantID
 }
 
-// keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
-// lock is held.
-func (w *World) keysAbove(principal *ident.ObjectID, scope string) (above []string, hashes []uint64) {
+// ladderAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. foreign is
+// true for a scope in a subscription of another tenant: nothing that the principal holds counts there, not even at the root, which is
+// that of its own tenant. The lock is held.
+func (w *World) ladderAbove(principal *ident.ObjectID, scope string) (above ladder, foreign bool) {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
 		if err != nil {
-			return nil, nil
+			return ladder{}, false
 		}
 		l := w.above[id]
-		n := w.nodes.find(principal)
-		if n != nil && (n.home != 0 && l.home == uint32(n.home) || n.home == 0 && n.who != nil && l.tenant == n.who.Tenant) {
-			return l.keys, l.hashes
+		if n := w.nodes.find(principal); n != nil && n.who != nil {
+			if n.home != 0 && l.home == uint32(n.home) || n.home == 0 && l.home != 0 && l.tenant == n.who.Tenant {
+				return l, false
+			}
+			return ladder{}, l.home != 0
 		}
-		return nil, nil
+		return ladder{}, false
 	}
 	if p := w.who(principal); p != nil {
-		return keys(w.managementGroupsAbove(p.Tenant, scope)), nil
+		return ladder{keys: keys(w.managementGroupsAbove(p.Tenant, scope))}, false
 	}
-	return nil, nil
+	return ladder{}, false
 }
 
 func keys(groups []resource.ManagementGroup) []string {
