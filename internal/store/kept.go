@@ -83,6 +83,9 @@ func (k *keeper) statement(ctx context.Context, query string) *kept {
 
 // ExecContext runs a statement.
 func (k *keeper) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if ctx.Value(laterKey{}) != nil {
+		ctx = context.WithoutCancel(ctx) // it is short, and watching a context takes a goroutine
+	}
 	if s := k.statement(ctx, query); s != nil {
 		return s.exec.ExecContext(ctx, args)
 	}
@@ -102,6 +105,31 @@ func (k *keeper) QueryContext(ctx context.Context, query string, args []driver.N
 	s.busy = true
 	return &keptRows{rows, s}, nil
 }
+
+// BeginTx begins a transaction; one that only reads by kept statements too: it waits for nothing that could be broken off.
+func (k *keeper) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if !opts.ReadOnly {
+		return k.sqliteConn.BeginTx(ctx, opts)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return keptTx{k}, keptTx{k}.run("BEGIN")
+}
+
+// keptTx is a reading transaction.
+type keptTx struct{ on *keeper }
+
+func (t keptTx) run(query string) error {
+	_, err := t.on.ExecContext(context.Background(), query, nil)
+	return err
+}
+
+// Commit ends the transaction.
+func (t keptTx) Commit() error { return t.run("COMMIT") }
+
+// Rollback ends the transaction.
+func (t keptTx) Rollback() error { return t.run("ROLLBACK") }
 
 // Close closes the statements and the connection.
 func (k *keeper) Close() error {
