@@ -54,11 +54,18 @@ func BenchmarkClientCredentials(b *testing.B) {
 		})
 		report(b, before)
 	})
-	for _, resource := range []string{"https://management.azure.com/.default", "api://deployer/.default"} {
-		b.Run("token for "+resource, func(b *testing.B) {
-			s := logintest.Start(b)
+	for _, row := range []struct {
+		name, resource string
+		start          func(testing.TB) *logintest.Service
+	}{
+		{"token for Resource Manager", "https://management.azure.com/.default", logintest.Start},
+		{"token for a registered application", "api://deployer/.default", logintest.Start},
+		{"token for Resource Manager, ES256", "https://management.azure.com/.default", logintest.StartES256},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			s := row.start(b)
 			body := url.Values{
-				"grant_type": {"client_credentials"}, "client_id": {s.App.AppID.String()}, "client_secret": {s.AppSecret}, "scope": {resource},
+				"grant_type": {"client_credentials"}, "client_id": {s.App.AppID.String()}, "client_secret": {s.AppSecret}, "scope": {row.resource},
 			}.Encode()
 			b.ResetTimer()
 			before := processors(b)
