@@ -25,7 +25,7 @@ func (db *DB) wasCommitted(b *batch, failed error) bool {
 	if !db.engine.doubtful(failed) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), resolveFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), min(resolveFor, db.opt.WriteTimeout))
 	defer cancel()
 	var err error
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {

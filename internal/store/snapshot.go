@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -112,7 +111,7 @@ func (db *DB) snapshot(ctx context.Context, compact bool, tell func(feed.Change)
 	})
 }
 
-func snapshotRows(ctx context.Context, tx *sql.Tx, q snapshotQuery, add func(feed.Event) error) error {
+func snapshotRows(ctx context.Context, tx runner, q snapshotQuery, add func(feed.Event) error) error {
 	rows, err := tx.QueryContext(ctx, q.query)
 	if err != nil {
 		return fault.Wrap(err, "store: snapshot of %s", q.kind)

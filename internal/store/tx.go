@@ -17,7 +17,7 @@ import (
 type Tx struct {
 	//nolint:containedctx // a transaction lives inside one call and ends with its context
 	ctx      context.Context
-	sql      *sql.Tx
+	sql      runner
 	engine   *engine
 	writable bool
 	wrote    bool
@@ -30,6 +30,13 @@ type Tx struct {
 	// savepoint is set once a statement has a savepoint of its own; failed is what made the transaction useless.
 	savepoint bool
 	failed    error
+}
+
+// runner runs statements: a transaction, or the database for a single one.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // start makes sure that what the write does from here on can be undone without the rest of its batch. A write that runs no
@@ -51,7 +58,16 @@ func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
 	if err := tx.start(); err != nil {
 		return nil, err
 	}
-	return tx.sql.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	return rows, tx.spoiled(err)
+}
+
+// spoiled takes note of a reading statement's error that makes the rest of a write useless, and returns it.
+func (tx *Tx) spoiled(err error) error {
+	if err != nil && tx.batch != nil && tx.engine.poisons && !errors.Is(err, sql.ErrNoRows) && tx.failed == nil {
+		tx.failed = tx.engine.failed(err, "store: read")
+	}
+	return err
 }
 
 // read reads the one row that a query selects; the error is that of sql.Row.
@@ -59,7 +75,7 @@ func (tx *Tx) read(into []any, query string, args ...any) error {
 	if err := tx.start(); err != nil {
 		return err
 	}
-	return tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(into...)
+	return tx.spoiled(tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(into...))
 }
 
 // exec runs a writing statement and returns the number of rows it touched.
@@ -102,7 +118,7 @@ func (tx *Tx) mark() error {
 }
 
 // savepoint sets a savepoint, in the place of an earlier one of the same name if there is one.
-func savepoint(ctx context.Context, tx *sql.Tx, name string, again bool) error {
+func savepoint(ctx context.Context, tx runner, name string, again bool) error {
 	if again {
 		if _, err := tx.ExecContext(ctx, `RELEASE SAVEPOINT `+name); err != nil {
 			return err
@@ -232,7 +248,7 @@ func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...an
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
+	if err := tx.spoiled(rows.Err()); err != nil {
 		return tx.engine.failed(err, "store: list %s", what)
 	}
 	return nil
@@ -260,7 +276,7 @@ func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
 		}
 		out = append(out, s)
 	}
-	if err := rows.Err(); err != nil {
+	if err := tx.spoiled(rows.Err()); err != nil {
 		return nil, tx.engine.failed(err, "store: list %s", what)
 	}
 	return out, nil
