@@ -338,10 +338,11 @@ func spoiledRead(t *testing.T, s *suite) {
 	b0 := &bench{tenant: ident.Derive[ident.TenantID]("storetest", "tenant")}
 	for i := range 12 {
 		others = append(others, func(tx *store.Tx) error {
+			err := tx.PutUser(b0.aUser("u" + strconv.Itoa(i)))
 			if i%2 == 1 {
 				_, _ = tx.UserByUPN(b0.tenant, "a\x00b") // PostgreSQL's texts have no such character
 			}
-			return tx.PutUser(b0.aUser("u" + strconv.Itoa(i)))
+			return err
 		})
 	}
 	b, _, errs := crowd(t, s, func(int) error { return nil }, others)
