@@ -16,9 +16,9 @@ type Policy struct {
 	VerifyAfter time.Duration
 }
 
-// DefaultPolicy rotates every 30 days and publishes a day ahead.
+// DefaultPolicy rotates every 30 days and publishes a day ahead. The longest tokens live 28 hours.
 func DefaultPolicy() Policy {
-	return Policy{Every: 30 * 24 * time.Hour, PublishAhead: 24 * time.Hour, VerifyAfter: 25 * time.Hour}
+	return Policy{Every: 30 * 24 * time.Hour, PublishAhead: 24 * time.Hour, VerifyAfter: 29 * time.Hour}
 }
 
 // Check reports what is wrong with a policy.

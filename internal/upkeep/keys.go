@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -43,7 +44,8 @@ func (k Keys) plan(alg jose.SignatureAlgorithm, keys []keyring.Public, now time.
 		return k.Policy.Withdraw(mine, now)
 	}
 	plan := k.Policy.Plan(mine, now)
-	if plan.Create && len(mine) == 0 && len(keys) > 0 {
+	settled := func(key keyring.Public) bool { return key.CreatedAt.Before(now.Add(-learnedIn)) }
+	if plan.Create && len(mine) == 0 && slices.ContainsFunc(keys, settled) {
 		plan.CreateFrom = now.Add(learnedIn)
 	}
 	return plan

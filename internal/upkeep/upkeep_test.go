@@ -315,6 +315,7 @@ func TestTwoAlgorithms(t *testing.T) {
 		}
 	}
 	ensure()
+	r.move(time.Hour)
 	k.ES256 = true
 	ensure()
 	if _, err := ring.ActiveES256(r.Now()); !errors.Is(err, keyring.ErrNoKey) {
@@ -334,14 +335,14 @@ func TestTwoAlgorithms(t *testing.T) {
 	if err != nil || second.KID() == first.KID() {
 		t.Errorf("the key did not rotate: %v", err)
 	}
-	r.move(26 * time.Hour)
+	r.move(30 * time.Hour)
 	ensure()
 	if count(keyring.ES256) != 1 || count(keyring.RS256) != 1 {
 		t.Errorf("%+v", r.stored())
 	}
 	k.ES256 = false
 	ensure()
-	r.move(24 * time.Hour)
+	r.move(28 * time.Hour)
 	ensure()
 	if count(keyring.ES256) != 1 {
 		t.Error("a key is gone whose tokens live")
@@ -357,5 +358,14 @@ func TestTwoAlgorithms(t *testing.T) {
 	ensure()
 	if _, err := ring.ActiveES256(r.Now()); err != nil {
 		t.Error(err)
+	}
+
+	fresh := newRig(t)
+	var other keyring.Ring
+	k = fresh.keys(&other)
+	k.ES256 = true
+	ensure()
+	if _, err := other.ActiveES256(fresh.Now()); err != nil {
+		t.Errorf("a new installation waits: %v", err)
 	}
 }
