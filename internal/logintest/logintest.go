@@ -91,6 +91,8 @@ type Service struct {
 	Logon   *logon.Service
 	Clock   *Clock
 	Log     *strings.Builder
+	// Level is what is logged; it begins with everything.
+	Level *slog.LevelVar
 	// BaseURL is the login address; Client trusts its certificate and follows no redirects.
 	BaseURL string
 	Client  *http.Client
@@ -120,8 +122,9 @@ func StartES256(t testing.TB) *Service {
 
 func start(t testing.TB, es256 bool) *Service {
 	t.Helper()
-	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
-	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}, Level: &slog.LevelVar{}}
+	s.Level.Set(slog.LevelDebug)
+	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: s.Level}))
 	var err error
 	s.DB, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: s.Clock.Now})
 	s.must(err)

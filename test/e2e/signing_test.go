@@ -26,8 +26,12 @@ func TestES256(t *testing.T) {
 		d.wants(t, group, "name", "group", "create", "-n", group, "-l", "centralus")
 		me := d.ask(t, "id", "ad", "signed-in-user", "show")
 		app := d.ask(t, "appId", "ad", "sp", "create-for-rbac", "-n", group)
-		d.do(t, "role", "assignment", "create", "--assignee", me, "--role", "Reader", "-g", group, "-o", "none")
 		d.wants(t, app, "[0].appId", "ad", "sp", "list", "--display-name", group)
+		if d.old { // whose role assignments do not go with Debian's libraries
+			d.wants(t, me, "id", "ad", "user", "show", "--id", me)
+			continue
+		}
+		d.do(t, "role", "assignment", "create", "--assignee", me, "--role", "Reader", "--scope", d.ask(t, "id", "group", "show", "-n", group), "-o", "none")
 	}
 	d := signedIn(t, k, "clients/az", "es256-kubelogin")
 	var credential struct{ Status struct{ Token string } }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -64,6 +65,7 @@ func BenchmarkClientCredentials(b *testing.B) {
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			s := row.start(b)
+			s.Level.Set(slog.LevelInfo) // as servers log unless they are told otherwise
 			body := url.Values{
 				"grant_type": {"client_credentials"}, "client_id": {s.App.AppID.String()}, "client_secret": {s.AppSecret}, "scope": {row.resource},
 			}.Encode()
