@@ -248,7 +248,8 @@ func (db *DB) record(b *batch) error {
 			}
 			args = append(args, int64(c.Revision), stamp(c.At), b.events[from+i], mark)
 		}
-		_, err := b.sql.ExecContext(b.later, `INSERT INTO changes (revision, at, events, mark) VALUES `+places(to-from, 4), args...)
+		text := `INSERT INTO changes (revision, at, events, mark) VALUES ` + places(to-from, 4) //nolint:gosec // marks of parameters
+		_, err := b.sql.ExecContext(b.later, text, args...)
 		return err
 	})
 	if err != nil {
@@ -259,7 +260,8 @@ func (db *DB) record(b *batch) error {
 		for _, r := range b.records[from:to] {
 			args = append(args, r.at, r.doc)
 		}
-		_, err := b.sql.ExecContext(b.later, `INSERT INTO audit (at, doc) VALUES `+places(to-from, 2), args...)
+		text := `INSERT INTO audit (at, doc) VALUES ` + places(to-from, 2) //nolint:gosec // marks of parameters
+		_, err := b.sql.ExecContext(b.later, text, args...)
 		return err
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func (c *cutter) carry(client net.Conn) {
 	if c.mode.Load() == forGood && c.cuts.Load() > 0 {
 		return
 	}
-	server, err := net.Dial("tcp", c.server) //nolint:noctx // it is closed with the client's
+	server, err := net.Dial("tcp", c.server)
 	if err != nil {
 		return
 	}
