@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"pgregory.net/rapid"
 
 	"github.com/keyreeve/keyreeve/internal/keyring"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
@@ -90,5 +92,47 @@ func TestWithdraw(t *testing.T) {
 	}
 	if plan := p.Withdraw(keys, start().Add(p.VerifyAfter)); len(plan.Retire) != 1 {
 		t.Errorf("at the end: %+v", plan)
+	}
+}
+
+// TestSignAsOthersRead holds what is signed against go-jose, for any payload; a thousand signatures of a curve meet numbers
+// that begin with zeros.
+func TestSignAsOthersRead(t *testing.T) {
+	curve, err := keyring.GenerateES256(start(), start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(t rapid.TB, key keyring.Key, signer *keyring.Signer, payload []byte) {
+		compact, err := signer.Sign(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := key.VerifyKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := jws.Verify(public)
+		header := jws.Signatures[0].Protected
+		if err != nil || !bytes.Equal(got, payload) || header.KeyID != key.KID || header.ExtraHeaders["typ"] != "JWT" || header.ExtraHeaders["x5t"] != key.KID {
+			t.Fatalf("%q, %+v, %v", got, header, err)
+		}
+	}
+	for _, key := range []keyring.Key{curve, keytest.Key(t, 0, start())} {
+		signer, err := key.Signer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rapid.Check(t, func(t *rapid.T) { check(t, key, signer, rapid.SliceOf(rapid.Byte()).Draw(t, "payload")) })
+	}
+	signer, err := curve.Signer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 1000 {
+		check(t, curve, signer, []byte{byte(n), byte(n >> 8)})
 	}
 }
