@@ -43,6 +43,7 @@ func TestKeptStatementInUse(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		defer func() { _ = rows.Close() }() // as everybody does
 		var got []string
 		for rows.Next() {
 			var name string
@@ -59,7 +60,7 @@ func TestKeptStatementInUse(t *testing.T) {
 		if !slices.Equal(got, []string{"n1", "n2", "n3"}) {
 			t.Errorf("without: %q", got)
 		}
-		return rows.Close()
+		return rows.Err()
 	}
 	for range 3 {
 		if err := db.View(t.Context(), read); err != nil {
