@@ -78,9 +78,9 @@ type marks struct {
 	hash  uint64 // of the scope itself
 	segs  int
 	// each is the hash of every scope from the root down, as far as there is room; deep is true when there was not.
-	each [12]uint64
+	each [20]uint64 // a namespace has 11, and seven levels of management groups above
 	n    int
-	odd  uint16 // which of them are not usual
+	odd  uint32 // which of them are not usual
 	deep bool
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"unsafe"
@@ -134,7 +133,7 @@ func (d *document) Scan(src any) error {
 	return nil
 }
 
-func snapshotRows(ctx context.Context, tx *sql.Tx, q snapshotQuery, add func(feed.Event) error) error {
+func snapshotRows(ctx context.Context, tx runner, q snapshotQuery, add func(feed.Event) error) error {
 	rows, err := tx.QueryContext(ctx, q.query)
 	if err != nil {
 		return fault.Wrap(err, "store: snapshot of %s", q.kind)
