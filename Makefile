@@ -45,14 +45,18 @@ test:
 	if [ $${#failed[@]} -gt 0 ]; then echo "make test: FAILED: $${failed[*]}" >&2; exit 1; fi; \
 	echo "make test: everything passed"
 
-## build: bin/keyreeve, bin/localkube, and bin/kubelogin once cmd/kubelogin is there
+## build: bin/keyreeve, bin/kubelogin, bin/kubectl-keyreeve (the plugin of kubectl, with its completion) and bin/localkube
 .PHONY: build
-build: bin/keyreeve $(if $(wildcard cmd/kubelogin/*.go),bin/kubelogin) bin/localkube
+build: bin/keyreeve bin/kubelogin bin/kubectl-keyreeve bin/kubectl_complete-keyreeve bin/localkube
 
 # Go knows better than make what is up to date.
-.PHONY: bin/keyreeve bin/kubelogin bin/localkube
-bin/keyreeve bin/kubelogin:
+.PHONY: bin/keyreeve bin/kubelogin bin/kubectl-keyreeve bin/localkube
+bin/keyreeve bin/kubelogin bin/kubectl-keyreeve:
 	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/$(@F)
+
+# kubectl looks for what completes a plugin under this name.
+bin/kubectl_complete-keyreeve: bin/kubectl-keyreeve
+	ln -sfn kubectl-keyreeve $@
 
 bin/localkube:
 	@scripts/localkube.sh

@@ -24,43 +24,59 @@ const (
 
 // getToken prints an ExecCredential.
 func getToken(ctx context.Context, d Deps, o *options) error {
-	o.fromEnvironment()
-	if err := o.validate(); err != nil {
+	p, err := open(d, o)
+	if err != nil {
 		return err
 	}
+	token, err := p.token(ctx)
+	if err != nil {
+		return err
+	}
+	access := token.Access
+	if p.r.PoPHost != "" {
+		if access, err = login.Prove(access, p.r.PoPHost, p.kept(), d.Now()); err != nil {
+			return err
+		}
+	}
+	return writeCredential(d.Out, p.info.version, access, token.Expires)
+}
+
+// open reads whose token is wanted, and finds the cache.
+func open(d Deps, o *options) (*plugin, error) {
+	o.fromEnvironment()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
 	if o.serverID == "" {
-		return errServerID
+		return nil, errServerID
 	}
 	info, err := readExecInfo(d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := o.request()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p := &plugin{Deps: d, o: o, r: r, cache: o.cache(d)}
-	identity, cached := p.identity()
-	if !cached {
+	p := &plugin{Deps: d, o: o, r: r, info: info, cache: o.cache(d)}
+	var cached bool
+	if p.identity, cached = p.whole(); !cached {
 		p.cache.Dir = ""
 	}
-	entry := p.cache.Find(identity, false)
-	token, ok := entry.Token()
-	if !ok || !fresh(token, d.Now()) {
-		if p.r.AuthorityCA, err = info.authorityCA(d); err != nil {
-			return err
-		}
-		if token, err = p.acquire(ctx, p.cache.Find(identity, true)); err != nil {
-			return err
-		}
+	return p, nil
+}
+
+// token returns a good token, from the cache or by signing in.
+func (p *plugin) token(ctx context.Context) (tokencache.Token, error) {
+	entry := p.cache.Find(p.identity, false)
+	if token, ok := entry.Token(); ok && fresh(token, p.Now()) {
+		return token, nil
 	}
-	access := token.Access
-	if r.PoPHost != "" {
-		if access, err = login.Prove(access, r.PoPHost, p.kept(identity), d.Now()); err != nil {
-			return err
-		}
+	var err error
+	if p.r.AuthorityCA, err = p.info.authorityCA(p.Deps); err != nil {
+		return tokencache.Token{}, err
 	}
-	return writeCredential(d.Out, info.version, access, token.Expires)
+	return p.acquire(ctx, p.cache.Find(p.identity, true))
 }
 
 // fresh reports whether a token may be handed out as it is: it has five minutes left, or half of a short life.
@@ -72,9 +88,11 @@ func fresh(t tokencache.Token, now time.Time) bool {
 // plugin is one call of get-token.
 type plugin struct {
 	Deps
-	o     *options
-	r     login.Request
-	cache *tokencache.Cache
+	o        *options
+	r        login.Request
+	info     execInfo
+	cache    *tokencache.Cache
+	identity []byte
 	// own holds the session where there is no cache to hold it.
 	own *memory
 }
@@ -93,9 +111,9 @@ func (o *options) cache(d Deps) *tokencache.Cache {
 	return c
 }
 
-// identity is everything that decides whose token it is, and whether a token may be kept at all. It is hashed with a key before
+// whole is everything that decides whose token it is, and whether a token may be kept at all. It is hashed with a key before
 // anything is written: it holds secrets, so that a token got by a secret is had only by who knows it.
-func (p *plugin) identity() ([]byte, bool) {
+func (p *plugin) whole() ([]byte, bool) {
 	type whole struct {
 		login.Request
 		Account string `json:",omitempty"`
@@ -155,11 +173,11 @@ func (m *memory) Session() []byte        { return m.data }
 func (m *memory) PutSession(data []byte) { m.data = data }
 
 // kept is what the session of the identity is, after the token was found or got.
-func (p *plugin) kept(identity []byte) []byte {
+func (p *plugin) kept() []byte {
 	if p.own != nil {
 		return p.own.data
 	}
-	return p.cache.Find(identity, false).Session()
+	return p.cache.Find(p.identity, false).Session()
 }
 
 // acquire gets a token that is not in the cache, or is there and about to expire: one process at a time.
