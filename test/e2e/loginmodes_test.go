@@ -215,8 +215,14 @@ var (
 	deviceOfOurs  = regexp.MustCompile(`To sign in, open (https://\S+)\nor enter the code (\S+) at`)
 )
 
-// device takes a device sign-in through the pages, by the link that holds the code where the program shows one.
+// device takes a device sign-in through the pages as the first administrator.
 func (w *modeWorld) device(t *testing.T, said *saying) {
+	t.Helper()
+	byDevice(t, said, w.k.Admin.UserPrincipalName, w.k.Admin.Password)
+}
+
+// byDevice takes a device sign-in through the pages, by the link that holds the code where the program shows one.
+func byDevice(t *testing.T, said *saying, user, password string) {
 	t.Helper()
 	m := said.await(t, regexp.MustCompile(deviceOfAzure.String()+"|"+deviceOfOurs.String()))
 	tab := browser.Start(t)
@@ -228,7 +234,7 @@ func (w *modeWorld) device(t *testing.T, said *saying) {
 		tab.Type("#code", "\r")
 	}
 	tab.Heading("Sign in")
-	tab.Type("#username", w.k.Admin.UserPrincipalName+"\t"+w.k.Admin.Password+"\r")
+	tab.Type("#username", user+"\t"+password+"\r")
 	tab.Click("button[value=approve]")
 	tab.Heading("✓ You are signed in")
 }
@@ -236,16 +242,12 @@ func (w *modeWorld) device(t *testing.T, said *saying) {
 // TestKubeloginModes signs in by each login mode, with Azure's kubelogin and ours, and uses the cluster with what it gives.
 func TestKubeloginModes(t *testing.T) {
 	w := newModeWorld(t)
-	admin := w.k.Admin
 	for _, r := range slices.Concat(w.people(t), w.servicePrincipal(t), w.identities(t), w.lent(t), w.legacy(t)) {
 		t.Run(r.name, func(t *testing.T) {
 			for _, program := range []string{azures, ours} {
 				t.Run(program, func(t *testing.T) { w.run(t, program, &r) })
 			}
 		})
-	}
-	if t.Failed() {
-		t.Log("the administrator is", admin.UserPrincipalName)
 	}
 }
 
@@ -304,7 +306,9 @@ func (w *modeWorld) servicePrincipal(t *testing.T) []modeRow {
 	w.p.az("ad", "app", "federated-credential", "create", "--id", app, "--parameters", string(credential), "-o", "none")
 
 	with := func(more ...string) []string { return w.common(aksServer, more...) }
-	spn := func(more ...string) []string { return with(append([]string{"-l", "spn", "--client-id", app}, more...)...) }
+	spn := func(more ...string) []string {
+		return with(append([]string{"-l", "spn", "--client-id", app}, more...)...)
+	}
 	return []modeRow{
 		{name: "spn, secret", args: spn("--client-secret", secret), as: object},
 		{name: "spn, secret by environment", args: with("-l", "spn"), env: []string{"AZURE_CLIENT_ID=" + app, "AZURE_CLIENT_SECRET=" + secret}, as: object},
@@ -414,7 +418,6 @@ func (w *modeWorld) lent(t *testing.T) []modeRow {
 		{name: "azd", args: []string{"-l", "azd", "--server-id", aksServer}, env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, as: upn},
 	}
 }
-
 
 // legacy are the modes that ask for a version 1 token, for a cluster with the integration of old, whose applications are the
 // tenant's own.

@@ -194,8 +194,14 @@ func firstParagraph(s string) string {
 	if i := strings.Index(s, " Trace ID: "); i > 0 {
 		s = s[:i]
 	}
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + " …"
+	}
 	return clean(s)
 }
+
+// maxText bounds what is repeated of what a server or a library said, in bytes.
+const maxText = 1000
 
 func clean(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -37,9 +38,24 @@ func (m *msalCache) Export(_ context.Context, c cache.Marshaler, _ cache.ExportH
 	if err != nil {
 		return err
 	}
-	m.data = data
+	m.data = withoutTokens(data)
 	m.kept.PutSession(joinSession(m.pop, m.data))
 	return nil
+}
+
+// withoutTokens takes the access tokens out of MSAL's cache. MSAL is asked when the one at hand is too old, by a clock that is
+// not its own: to find it again would be of no use.
+func withoutTokens(data []byte) []byte {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(data, &all) != nil {
+		return data
+	}
+	delete(all, "AccessToken")
+	out, err := json.Marshal(all)
+	if err != nil {
+		return data
+	}
+	return out
 }
 
 // public runs a mode in which a person signs in to an application that has no secret: from the session while there is one,

@@ -100,12 +100,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.note(req, resp)
+	if err := t.note(req, resp); err != nil {
+		return nil, err
+	}
 	return resp, nil
 }
 
-// note reads what it has to and puts the answer together again.
-func (t *transport) note(req *http.Request, resp *http.Response) {
+// note reads what it has to and puts the answer together again. An answer that breaks off is none.
+func (t *transport) note(req *http.Request, resp *http.Response) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
@@ -113,13 +115,13 @@ func (t *transport) note(req *http.Request, resp *http.Response) {
 	}
 	device := strings.HasSuffix(strings.TrimRight(req.URL.Path, "/"), "/devicecode")
 	if resp.StatusCode < http.StatusBadRequest && !device {
-		return
+		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if err != nil {
-		return
+		return err
 	}
 	if device && resp.StatusCode < http.StatusBadRequest {
 		var d struct {
@@ -128,12 +130,13 @@ func (t *transport) note(req *http.Request, resp *http.Response) {
 		if json.Unmarshal(body, &d) == nil {
 			t.complete = d.Complete
 		}
-		return
+		return nil
 	}
 	r := &refusal{}
 	if json.Unmarshal(body, r) == nil && r.Code != "" && r.Code != "authorization_pending" && r.Code != "slow_down" {
 		t.refused = r
 	}
+	return nil
 }
 
 // refusal returns what a server said when it last refused, nil if none did.
