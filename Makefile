@@ -51,8 +51,18 @@ build: bin/keyreeve bin/kubelogin bin/kubectl-keyreeve bin/kubectl_complete-keyr
 
 # Go knows better than make what is up to date.
 .PHONY: bin/keyreeve bin/kubelogin bin/kubectl-keyreeve bin/localkube
-bin/keyreeve bin/kubelogin bin/kubectl-keyreeve:
+bin/keyreeve bin/kubectl-keyreeve:
 	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/$(@F)
+
+# On Linux, a small program that answers from the cache carries the whole one; elsewhere the whole one is all there is.
+ifeq ($(shell go env GOOS),linux)
+bin/kubelogin:
+	go build -ldflags '-s -w -X main.version=$(VERSION)' -o cmd/kubelogin/whole ./cmd/kubelogin
+	go build -tags front -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/kubelogin
+else
+bin/kubelogin:
+	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/kubelogin
+endif
 
 # kubectl looks for what completes a plugin under this name.
 bin/kubectl_complete-keyreeve: bin/kubectl-keyreeve

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/tokencache"
 )
 
@@ -22,8 +22,8 @@ const (
 	renewal = 10 * time.Second
 )
 
-// getToken prints an ExecCredential.
-func getToken(ctx context.Context, d Deps, o *options) error {
+// GetToken prints an ExecCredential.
+func GetToken(ctx context.Context, d Deps, o *Options) error {
 	p, err := open(d, o)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func getToken(ctx context.Context, d Deps, o *options) error {
 	}
 	access := token.Access
 	if p.r.PoPHost != "" {
-		if access, err = login.Prove(access, p.r.PoPHost, p.kept(), d.Now()); err != nil {
+		if access, err = d.Prove(access, p.r.PoPHost, p.kept(), d.Now()); err != nil {
 			return err
 		}
 	}
@@ -42,9 +42,8 @@ func getToken(ctx context.Context, d Deps, o *options) error {
 }
 
 // open reads whose token is wanted, and finds the cache.
-func open(d Deps, o *options) (*plugin, error) {
-	o.fromEnvironment()
-	if err := o.validate(); err != nil {
+func open(d Deps, o *Options) (*plugin, error) {
+	if err := o.Settle(); err != nil {
 		return nil, err
 	}
 	if o.serverID == "" {
@@ -79,6 +78,38 @@ func (p *plugin) token(ctx context.Context) (tokencache.Token, error) {
 	return p.acquire(ctx, p.cache.Find(p.identity, true))
 }
 
+// Cached answers from the cache, if the arguments are those of get-token and there is a good token for them; it says whether it did.
+// Whatever is out of the ordinary is left to those who can explain it.
+func Cached(d Deps, args []string) (bool, error) {
+	if len(args) == 0 || args[0] != "get-token" {
+		return false, nil
+	}
+	o, ok := quickParse(d, args[1:])
+	if !ok {
+		return false, nil
+	}
+	p, err := open(d, o)
+	if err != nil || p.r.PoPHost != "" {
+		return false, nil //nolint:nilerr // it is found again, and told
+	}
+	token, ok := p.cache.Find(p.identity, false).Token()
+	if !ok || !fresh(token, d.Now()) {
+		return false, nil
+	}
+	return true, writeCredential(d.Out, p.info.version, token.Access, token.Expires)
+}
+
+// source gets tokens that are in no cache.
+func (p *plugin) source() Source {
+	return p.Source(p.Deps, p.debug)
+}
+
+func (p *plugin) debug(format string, args ...any) {
+	if p.o.verbosity >= 5 {
+		_, _ = fmt.Fprintf(p.Err, "kubelogin: "+format+"\n", args...)
+	}
+}
+
 // fresh reports whether a token may be handed out as it is: it has five minutes left, or half of a short life.
 func fresh(t tokencache.Token, now time.Time) bool {
 	margin := min(enough, t.Expires.Sub(t.Obtained)/2)
@@ -88,8 +119,8 @@ func fresh(t tokencache.Token, now time.Time) bool {
 // plugin is one call of get-token.
 type plugin struct {
 	Deps
-	o        *options
-	r        login.Request
+	o        *Options
+	r        ask.Request
 	info     execInfo
 	cache    *tokencache.Cache
 	identity []byte
@@ -98,7 +129,7 @@ type plugin struct {
 }
 
 // cache opens the token cache.
-func (o *options) cache(d Deps) *tokencache.Cache {
+func (o *Options) cache(d Deps) *tokencache.Cache {
 	c := &tokencache.Cache{Dir: o.cacheDir, Warn: func(err error) {
 		_, _ = fmt.Fprintf(d.Err, "kubelogin: warning: the token is not kept, so the next call signs in again: %v\n", err)
 	}}
@@ -115,24 +146,24 @@ func (o *options) cache(d Deps) *tokencache.Cache {
 // anything is written: it holds secrets, so that a token got by a secret is had only by who knows it.
 func (p *plugin) whole() ([]byte, bool) {
 	type whole struct {
-		login.Request
+		ask.Request
 		Account string `json:",omitempty"`
 		Host    string `json:",omitempty"`
 	}
 	w := whole{Request: p.r}
 	switch p.r.Mode {
-	case login.ManagedIdentity:
+	case ask.ManagedIdentity:
 		// Whose token the endpoint gives is known to it alone: a home that moves to another machine would bring another's.
 		return nil, false
-	case login.AzureDevCLI:
+	case ask.AzureDevCLI:
 		return nil, false // azd keeps its tokens, and what it is signed in as is not to be seen from outside
-	case login.AzureCLI:
+	case ask.AzureCLI:
 		account, ok := p.azAccount()
 		if !ok {
 			return nil, false
 		}
 		w.Account = account
-	case login.ServicePrincipal:
+	case ask.ServicePrincipal:
 		if p.r.Certificate != "" {
 			data, err := os.ReadFile(p.r.Certificate)
 			if err != nil {
@@ -141,9 +172,9 @@ func (p *plugin) whole() ([]byte, bool) {
 			sum := sha256.Sum256(data)
 			w.Account = string(sum[:])
 		}
-	case login.WorkloadIdentity:
+	case ask.WorkloadIdentity:
 		w.Host = p.r.GitHubURL // another job's token is another's
-	case login.DeviceCode, login.Interactive, login.Password, login.AzurePipelines:
+	case ask.DeviceCode, ask.Interactive, ask.Password, ask.AzurePipelines:
 	}
 	data, err := json.Marshal(w)
 	return data, err == nil
@@ -151,9 +182,9 @@ func (p *plugin) whole() ([]byte, bool) {
 
 // azAccount tells what az is signed in as: it rewrites these files whenever that changes.
 func (p *plugin) azAccount() (string, bool) {
-	dir := p.getenv("AZURE_CONFIG_DIR")
+	dir := p.Getenv("AZURE_CONFIG_DIR")
 	if dir == "" {
-		dir = filepath.Join(p.home(), ".azure")
+		dir = filepath.Join(p.Home(), ".azure")
 	}
 	sum := sha256.New()
 	for _, name := range []string{"azureProfile.json", "config", "clouds.config"} {
@@ -184,10 +215,10 @@ func (p *plugin) kept() []byte {
 func (p *plugin) acquire(ctx context.Context, entry tokencache.Entry) (tokencache.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.timeout)
 	defer cancel()
-	c := p.client(p.o)
+	c := p.source()
 	old, ok := entry.Token()
 	usable := ok && old.Expires.Sub(p.Now()) > least && old.Obtained.Before(p.Now().Add(enough))
-	lock, err := entry.Lock(ctx, p.Now, func() { c.Debug("another kubelogin is signing in; waiting for it") })
+	lock, err := entry.Lock(ctx, p.Now, func() { p.debug("another kubelogin is signing in; waiting for it") })
 	if err != nil {
 		if usable {
 			return old, nil
@@ -208,7 +239,7 @@ func (p *plugin) acquire(ctx context.Context, entry tokencache.Entry) (tokencach
 	}
 	got, err := c.Token(renew, p.r, both{p.own, entry}, usable)
 	if err != nil && usable && ctx.Err() == nil {
-		c.Debug("the token is good for a while yet, and could not be renewed: %v", err)
+		p.debug("the token is good for a while yet, and could not be renewed: %v", err)
 		lock.Release(p.Now(), nil)
 		p.own = nil
 		return old, nil

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/kubelogin"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/command"
 )
 
 // at runs get-token within the test, at a time ahead.
 func at(t *testing.T, home string, env map[string]string, ahead time.Duration, args ...string) outcome {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status := kubelogin.Main(t.Context(), kubelogin.Deps{
+	status := command.Main(t.Context(), kubelogin.Deps{
 		Out: &out, Err: &errs, Now: func() time.Time { return time.Now().Add(ahead) },
 		Environ: func(name string) (string, bool) {
 			if name == "HOME" {

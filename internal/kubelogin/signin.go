@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/tokencache"
 )
 
@@ -52,7 +52,7 @@ func (s *SignIn) Token(ctx context.Context) (string, time.Time, error) {
 	}
 	access := t.Access
 	if s.p.r.PoPHost != "" {
-		access, err = login.Prove(access, s.p.r.PoPHost, s.p.kept(), s.p.Now())
+		access, err = s.p.Prove(access, s.p.r.PoPHost, s.p.kept(), s.p.Now())
 	}
 	return access, t.Expires, err
 }
@@ -84,7 +84,7 @@ func (s *SignIn) For(ctx context.Context, server string) (string, error) {
 	}
 	defer lock.Release(s.p.Now(), nil)
 	session := both{&memory{data: s.p.kept()}, own}
-	got, err := s.p.client(s.p.o).Token(ctx, r, session, true)
+	got, err := s.p.source().Token(ctx, r, session, true)
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +96,7 @@ func (s *SignIn) For(ctx context.Context, server string) (string, error) {
 
 // person says that a person signs in by hand, so that the account is theirs to choose.
 func (s *SignIn) person() bool {
-	return s.p.r.Mode == login.DeviceCode || s.p.r.Mode == login.Interactive
+	return s.p.r.Mode == ask.DeviceCode || s.p.r.Mode == ask.Interactive
 }
 
 // account is what tells the current account from others of the same identity.
@@ -135,7 +135,7 @@ func (s *SignIn) Accounts() ([]Account, error) {
 // own is the entry of a person's identity, or the reason why there is no choice.
 func (s *SignIn) own() (tokencache.Entry, error) {
 	switch {
-	case s.p.r.Mode == login.AzureCLI:
+	case s.p.r.Mode == ask.AzureCLI:
 		return tokencache.Entry{}, fault.New(fault.Invalid, "", "the account is az's: `az account list` shows them, `az login` signs in another one")
 	case !s.person():
 		return tokencache.Entry{}, fault.New(fault.Invalid, "", "login mode %s has one account, which the kubeconfig and the environment name", s.p.r.Mode)

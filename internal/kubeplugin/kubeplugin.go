@@ -24,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/internal/kubelogin"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/command"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/kubeconfig"
 )
 
@@ -120,7 +121,7 @@ func (f *flags) here(d Deps) (*here, error) {
 	if !e.Kubelogin {
 		return nil, fmt.Errorf("the user %q of the context %q %w: %s", c.UserName, c.Context, errOtherPlugin, e.Command)
 	}
-	within := d
+	within := command.Whole(d)
 	// As for a plugin that kubectl runs: the section's own variables stand before those of the process.
 	within.Environ = func(name string) (string, bool) {
 		if name == "KUBERNETES_EXEC_INFO" {

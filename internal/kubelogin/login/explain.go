@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // tolerableSkew is how far two clocks may be apart; tokens are checked with about as much.
@@ -61,7 +62,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		return fault.New(fault.Unavailable, "", "%s is not trusted: its certificate is signed by an authority that this machine does not know. "+
-			"A kubeconfig carries its authority's certificates in the exec section's env as %s; SSL_CERT_FILE names a file of them", at, AuthorityCAVariable)
+			"A kubeconfig carries its authority's certificates in the exec section's env as %s; SSL_CERT_FILE names a file of them", at, ask.AuthorityCAVariable)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return a.withClock(fault.New(fault.Unavailable, "", "the certificate of %s is expired or not yet valid by this machine's clock (%s): "+
 			"check the clock first", at, a.Now().UTC().Format(time.RFC3339)))
@@ -74,11 +75,11 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	}
 	text := firstParagraph(err.Error())
 	switch a.r.Mode {
-	case AzureCLI:
+	case ask.AzureCLI:
 		return fault.New(fault.Unauthenticated, "", "az gave no token: %s", text)
-	case AzureDevCLI:
+	case ask.AzureDevCLI:
 		return fault.New(fault.Unauthenticated, "", "azd gave no token: %s", text)
-	case ManagedIdentity:
+	case ask.ManagedIdentity:
 		return fault.New(fault.Unauthenticated, "", "the endpoint of managed identities gave no token: %s", text)
 	default:
 		return a.withClock(fault.New(fault.Unauthenticated, "", "%s failed: %s", a.doing(), text))
@@ -87,7 +88,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 
 func (a *attempt) doing() string {
 	switch a.r.Mode {
-	case DeviceCode, Interactive:
+	case ask.DeviceCode, ask.Interactive:
 		return "signing in"
 	default:
 		return "getting a token by " + string(a.r.Mode)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // maxAnswer bounds an answer of a token service.
@@ -46,7 +47,7 @@ type refusal struct {
 	Correlation string   `json:"correlation_id"`
 }
 
-func newTransport(r Request, now func() time.Time) (*transport, error) {
+func newTransport(r ask.Request, now func() time.Time) (*transport, error) {
 	t := &transport{now: now}
 	make1 := func(roots *x509.CertPool) *http.Transport {
 		h := &http.Transport{
@@ -73,14 +74,11 @@ func newTransport(r Request, now func() time.Time) (*transport, error) {
 		roots = x509.NewCertPool() // a machine without certificates of its own
 	}
 	if !roots.AppendCertsFromPEM(r.AuthorityCA) {
-		return nil, fault.New(fault.Invalid, "", "the kubeconfig's certificates for the authority (%s) are no PEM certificates", AuthorityCAVariable)
+		return nil, fault.New(fault.Invalid, "", "the kubeconfig's certificates for the authority (%s) are no PEM certificates", ask.AuthorityCAVariable)
 	}
 	t.authority, t.private = u.Host, make1(roots)
 	return t, nil
 }
-
-// AuthorityCAVariable is the variable by which a kubeconfig carries the certificates of its authority: PEM, or that in base64.
-const AuthorityCAVariable = "KEYREEVE_AUTHORITY_CA"
 
 func (t *transport) client() *http.Client { return &http.Client{Transport: t} }
 
