@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,10 +18,11 @@ import (
 	"github.com/keyreeve/keyreeve/test/harness"
 )
 
-// limited runs kubelogin where no file may grow, as on a full disk.
+// limited runs kubelogin where no file may grow, as on a full disk. It is the one in the keyreeve program: the limit counts for the
+// memory as well in which bin/kubelogin hands over to the part that signs in.
 func limited(t *testing.T, home string, env []string, args ...string) outcome {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `ulimit -f 0; exec "$0" "$@"`, harness.Program(t, "kubelogin")}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `ulimit -f 0; exec "$0" kubelogin "$@"`, harness.Program(t, "keyreeve")}, args...)...)
 	cmd.Env = append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -37,6 +39,13 @@ func TestFullDisk(t *testing.T) {
 	r := limited(t, home, trust(t, "kubelogin", a.CA), append([]string{"get-token"}, deviceArgs(a)...)...)
 	if r.credential(t); strings.Count(r.err, "warning: the token is not kept") != 1 {
 		t.Error(r.err)
+	}
+	clean(t, home)
+	// Where bin/kubelogin cannot even begin, it says so.
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `ulimit -f 0; exec "$0" get-token "$@"`, harness.Program(t, "kubelogin")}, deviceArgs(a)...)...)
+	cmd.Env = []string{"HOME=" + home}
+	if out, _ := cmd.CombinedOutput(); runtime.GOOS == "linux" && !strings.Contains(string(out), "Error: the part that signs in cannot be started") {
+		t.Errorf("%s", out)
 	}
 	clean(t, home)
 	// With a key from better times, too.
