@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -127,9 +128,9 @@ func (f *flags) here(d Deps) (*here, error) {
 		if name == "KUBERNETES_EXEC_INFO" {
 			return "", false
 		}
-		for i := len(e.Env) - 1; i >= 0; i-- {
-			if e.Env[i][0] == name {
-				return e.Env[i][1], true
+		for _, v := range slices.Backward(e.Env) {
+			if v[0] == name {
+				return v[1], true
 			}
 		}
 		return d.Environ(name)

@@ -315,13 +315,19 @@ func (w *modeWorld) servicePrincipal(t *testing.T) []modeRow {
 		{name: "spn, Terraform's environment", args: with("-l", "spn", "--use-azurerm-env-vars"), env: []string{"ARM_CLIENT_ID=" + app, "ARM_CLIENT_SECRET=" + secret, "ARM_TENANT_ID=" + w.k.Admin.TenantID}, as: object},
 		{name: "spn, PEM", args: spn("--client-certificate", made.FileWithCertAndPrivateKey), as: object},
 		{name: "spn, PFX", args: spn("--client-certificate", pfx, "--client-certificate-password", "the password"), as: object},
-		{name: "spn, PFX and a wrong password", args: spn("--client-certificate", pfx, "--client-certificate-password", "another"),
-			refused: map[string]string{azures: "password", ours: "the password is wrong"}},
+		{
+			name: "spn, PFX and a wrong password", args: spn("--client-certificate", pfx, "--client-certificate-password", "another"),
+			refused: map[string]string{azures: "password", ours: "the password is wrong"},
+		},
 		{name: "spn, a wrong secret", args: spn("--client-secret", secret+"x"), refused: map[string]string{azures: "AADSTS7000215", ours: "The client secret is wrong"}},
-		{name: "spn with proof of possession", args: spn("--client-secret", secret, "--pop-enabled", "--pop-claims", "u="+c1(w.p)),
-			refused: map[string]string{azures: "AADSTS9002313", ours: "AADSTS9002313"}},
-		{name: "azurepipelines", args: with("-l", "azurepipelines", "--client-id", app, "--azure-pipelines-service-connection-id", "connection"),
-			env: []string{"SYSTEM_OIDCREQUESTURI=" + f.URL + "/pipelines", "SYSTEM_ACCESSTOKEN=job"}, as: object},
+		{
+			name: "spn with proof of possession", args: spn("--client-secret", secret, "--pop-enabled", "--pop-claims", "u="+c1(w.p)),
+			refused: map[string]string{azures: "AADSTS9002313", ours: "AADSTS9002313"},
+		},
+		{
+			name: "azurepipelines", args: with("-l", "azurepipelines", "--client-id", app, "--azure-pipelines-service-connection-id", "connection"),
+			env: []string{"SYSTEM_OIDCREQUESTURI=" + f.URL + "/pipelines", "SYSTEM_ACCESSTOKEN=job"}, as: object,
+		},
 		{name: "azurepipelines by environment", args: with("-l", "azurepipelines"), env: []string{
 			"SYSTEM_OIDCREQUESTURI=" + f.URL + "/pipelines", "SYSTEM_ACCESSTOKEN=job", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID=connection",
 			"AZURESUBSCRIPTION_CLIENT_ID=" + app, "AZURESUBSCRIPTION_TENANT_ID=" + w.k.Admin.TenantID,
@@ -389,8 +395,10 @@ func (w *modeWorld) identities(t *testing.T) []modeRow {
 		{name: "msi", args: msi(), env: host, as: object},
 		{name: "msi by client id", args: msi("--client-id", client), env: host, as: object},
 		{name: "msi by resource id", args: msi("--identity-resource-id", id), env: host, as: object},
-		{name: "msi, an identity of others", args: msi("--client-id", "11111111-1111-1111-1111-111111111111"), env: host,
-			refused: map[string]string{azures: "Identity not found", ours: "Identity not found"}},
+		{
+			name: "msi, an identity of others", args: msi("--client-id", "11111111-1111-1111-1111-111111111111"), env: host,
+			refused: map[string]string{azures: "Identity not found", ours: "Identity not found"},
+		},
 		{name: "workloadidentity", args: w.common(aksServer, "-l", "workloadidentity", "--client-id", client, "--federated-token-file", projected), as: object},
 		{name: "workloadidentity by environment", args: []string{"-l", "workloadidentity", "--server-id", aksServer, "--disable-instance-discovery"}, env: []string{
 			"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + w.k.Admin.TenantID, "AZURE_FEDERATED_TOKEN_FILE=" + projected, "AZURE_AUTHORITY_HOST=" + w.login,
@@ -412,9 +420,11 @@ func (w *modeWorld) lent(t *testing.T) []modeRow {
 	}
 	return []modeRow{
 		{name: "azurecli", args: []string{"-l", "azurecli", "--server-id", aksServer}, env: w.p.env, as: upn},
-		{name: "azurecli, tenant and subscription", args: []string{"-l", "azurecli", "--server-id", aksServer, "-t", w.k.Admin.TenantID, "-s", w.k.Admin.SubscriptionID}, env: w.p.env,
+		{
+			name: "azurecli, tenant and subscription", args: []string{"-l", "azurecli", "--server-id", aksServer, "-t", w.k.Admin.TenantID, "-s", w.k.Admin.SubscriptionID}, env: w.p.env,
 			// az takes one of the two.
-			refused: map[string]string{azures: "subscription", ours: "subscription"}},
+			refused: map[string]string{azures: "subscription", ours: "subscription"},
+		},
 		{name: "azd", args: []string{"-l", "azd", "--server-id", aksServer}, env: []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, as: upn},
 	}
 }
@@ -459,8 +469,10 @@ func (w *modeWorld) legacy(t *testing.T) []modeRow {
 		{name: "legacy spn, secret", served: served, args: spn("--client-secret", secret), as: principal},
 		{name: "legacy spn, PEM", served: served, args: spn("--client-certificate", made.FileWithCertAndPrivateKey), as: principal},
 		{name: "legacy cluster, a token of version 2", served: served, args: w.common(server, "-l", "spn", "--client-id", deployer, "--client-secret", secret), as: principal},
-		{name: "legacy cluster, a token for another", served: served, args: w.common(aksServer, "-l", "spn", "--client-id", deployer, "--client-secret", secret),
-			refused: map[string]string{azures: "You must be logged in", ours: "You must be logged in"}},
+		{
+			name: "legacy cluster, a token for another", served: served, args: w.common(aksServer, "-l", "spn", "--client-id", deployer, "--client-secret", secret),
+			refused: map[string]string{azures: "You must be logged in", ours: "You must be logged in"},
+		},
 	}
 }
 
