@@ -118,7 +118,7 @@ reviews:
 ## clean: remove bin/; the cache ($(KEYREEVE_CACHE)) stays
 .PHONY: clean
 clean:
-	rm -rf bin
+	rm -rf bin cmd/kubelogin/whole
 
 ## help: this list
 .PHONY: help

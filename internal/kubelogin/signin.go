@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,7 +90,11 @@ func (s *SignIn) For(ctx context.Context, server string) (string, error) {
 		return "", err
 	}
 	if cached {
-		entry.PutToken(tokencache.Token{Access: got.Access, Obtained: s.p.Now(), Expires: got.Expires})
+		t := tokencache.Token{Access: got.Access, Obtained: s.p.Now(), Expires: got.Expires}
+		if s.person() {
+			t.Owner = own.Owner(string(s.account()))
+		}
+		entry.PutToken(t)
 	}
 	return got.Access, nil
 }
@@ -230,10 +235,11 @@ func (s *SignIn) SignOut(ctx context.Context, name string) (gone Account, err er
 		default:
 			return fault.New(fault.NotFound, "", "nobody is signed in: the next kubectl asks")
 		}
+		err := e.DropOwned(gone.account())
 		if gone.Current {
-			return e.Drop()
+			return errors.Join(err, e.Drop())
 		}
-		return e.DropParked(gone.account())
+		return errors.Join(err, e.DropParked(gone.account()))
 	})
 	return gone, err
 }

@@ -156,6 +156,9 @@ func TestKubectlPlugin(t *testing.T) {
 	impatient.refuses([]string{"whoami"}, "To sign in", "not done within 1s")
 	x.says([]string{"switch", "account", "--sign-out", k.Admin.UserPrincipalName}, "is signed out")
 	x.says([]string{"switch", "account"}, "Nobody is signed in")
+	if left, _ := filepath.Glob(filepath.Join(lookup(x.env, "HOME"), ".kube", "cache", "kubelogin", "*.[ts]*")); len(left) > 0 {
+		t.Errorf("tokens or sessions are left: %v", left)
+	}
 
 	// kubectl completes the plugin.
 	for args, want := range map[string]string{"who": "whoami", "switch ": "account", "explain li": "list", "whoami --context ": "c1", "whoami -o ": "json"} {

@@ -1,9 +1,9 @@
 package tokencache
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -61,24 +61,48 @@ func (e Entry) Unpark(account string) error {
 // DropParked forgets a parked account.
 func (e Entry) DropParked(account string) error { return e.parked(account).Drop() }
 
+// Owner is what tokens that come of an account's session are marked with.
+func (e Entry) Owner(account string) string { return e.name + " " + account }
+
+// DropOwned forgets the tokens that came of an account's session.
+func (e Entry) DropOwned(account string) error {
+	var errs []error
+	e.each(func(other Entry, t Token) {
+		if t.Owner == e.Owner(account) {
+			errs = append(errs, other.Drop())
+		}
+	})
+	return errors.Join(errs...)
+}
+
 // Parked returns the tokens of the accounts that are set aside.
 func (e Entry) Parked() []Token {
+	var out []Token
+	e.each(func(_ Entry, t Token) {
+		if t.Parked == e.name {
+			out = append(out, t)
+		}
+	})
+	return out
+}
+
+// each goes through all tokens that the cache holds.
+func (e Entry) each(f func(Entry, Token)) {
 	if e.name == "" {
-		return nil
+		return
 	}
 	files, err := os.ReadDir(e.cache.Dir)
 	if err != nil {
-		return nil
+		return
 	}
-	var out []Token
-	for _, f := range files {
-		name, ok := strings.CutSuffix(filepath.Base(f.Name()), ".token")
+	for _, file := range files {
+		name, ok := strings.CutSuffix(file.Name(), ".token")
 		if !ok {
 			continue
 		}
-		if t, ok := (Entry{cache: e.cache, name: name}).Token(); ok && t.Parked == e.name {
-			out = append(out, t)
+		other := Entry{cache: e.cache, name: name}
+		if t, ok := other.Token(); ok {
+			f(other, t)
 		}
 	}
-	return out
 }

@@ -45,6 +45,22 @@ func TestParked(t *testing.T) {
 	}
 	// Another process sees the same.
 	want(open(t, dir).Find([]byte("a"), false), "alice", 1)
+	// What came of an account's session goes with it.
+	other := c.Find([]byte("elsewhere"), true)
+	other.PutToken(Token{Access: "for something else", Owner: a.Owner("bob")})
+	if err := a.DropOwned("alice"); err != nil {
+		t.Fatal(err)
+	}
+	want(b, "other", 0)
+	if _, ok := other.Token(); !ok {
+		t.Error("a token of another account is forgotten")
+	}
+	if err := a.DropOwned("bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := other.Token(); ok {
+		t.Error("a token of an account that is gone is left")
+	}
 	if err := a.DropParked("bob"); err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,8 @@ type Token struct {
 	Expires  time.Time `json:"expires"`
 	// Parked names the entry that an account was current in before it was set aside.
 	Parked string `json:"parked,omitempty"`
+	// Owner names the account, of an entry, whose session a token for something else came of.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Cache is a folder of sealed files.
