@@ -29,18 +29,19 @@ func skewText(skew time.Duration) string {
 
 // explain turns what a library says into what happened and what to do. It never shows a request, which may hold secrets.
 func (a *attempt) explain(ctx context.Context, err error) error {
-	if ours, ok := errors.AsType[*fault.Error](err); ok {
-		return ours
-	}
 	if errors.Is(err, errAsk) {
 		return err
 	}
+	// Once the time is over, what goes wrong goes wrong for that.
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.DeadlineExceeded):
 		return a.withClock(fault.New(fault.Unavailable, "timeout", "%s: not done within %s; --timeout gives more time",
 			a.doing(), a.r.Timeout))
 	case cause != nil:
 		return fault.New(fault.Unavailable, "interrupted", "%s: interrupted", a.doing())
+	}
+	if ours, ok := errors.AsType[*fault.Error](err); ok {
+		return ours
 	}
 	if r := a.transport.refusal(); r != nil {
 		return a.withClock(a.refused(r))
