@@ -15,6 +15,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/deployments"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
+	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -46,7 +47,9 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	r := armtest.New(t)
 	aks := &containerservice.Handler{DB: r.DB, World: r.World, LoginURL: armtest.LoginURL, Now: r.Clock.Now, Log: r.Log()}
 	runner := &arm.Runner{DB: r.DB, Now: r.Clock.Now, Log: r.Log()}
-	contents := []arm.Contents{aks}
+	identities := &managedidentity.Handler{DB: r.DB, Now: r.Clock.Now}
+	contents := []arm.Contents{aks, identities}
+	identities.Mount(r.Face)
 	aks.Mount(r.Face, runner)
 	(&resources.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&authorization.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
@@ -66,6 +69,14 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 			return err
 		}
 		if err := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tenant, Name: "mg"}); err != nil {
+			return err
+		}
+		if err := tx.PutIdentity(resource.Identity{
+			Subscription: subscription, Tenant: tenant, Group: "rg", Name: "c", Location: "eastus", Principal: ident.New[ident.ObjectID](), Client: ident.New[ident.ClientID](),
+		}); err != nil {
+			return err
+		}
+		if err := tx.PutHost(resource.Host{Subscription: subscription, Tenant: tenant, Group: "rg", Name: "c", Location: "eastus"}); err != nil {
 			return err
 		}
 		return tx.PutCluster(c)
@@ -90,7 +101,11 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 			}
 			return "{}"
 		})
-		path := strings.Replace(route.Pattern, "{scope...}", "subscriptions/"+armtest.Sub+"/resourceGroups/rg", 1)
+		scope := "subscriptions/" + armtest.Sub + "/resourceGroups/rg"
+		if strings.HasSuffix(key, "/identities/default") {
+			scope += "/providers/Keyreeve.Identity/hosts/c" // of a resource alone
+		}
+		path := strings.Replace(route.Pattern, "{scope...}", scope, 1)
 		path = param.ReplaceAllStringFunc(path, func(s string) string {
 			if v, ok := values[strings.Trim(s, "{}")]; ok {
 				return v
