@@ -86,7 +86,8 @@ func BenchmarkFederated(b *testing.B) {
 		name, subject  string
 		trusted, match int
 	}{
-		{"of 1", workload, 1, http.StatusOK}, {"of 10,000", workload, proof.MaxFederated, http.StatusOK},
+		{"of 1", workload, 1, http.StatusOK},
+		{"of 10,000", workload, proof.MaxFederated, http.StatusOK},
 		{"not of 10,000", workload + "2", proof.MaxFederated, http.StatusUnauthorized},
 	} {
 		b.Run(row.name, func(b *testing.B) {

@@ -122,7 +122,9 @@ func clientKeys(_ *testing.T, b *bench) {
 	b.told(rev, "put private ")
 	has(b, all, nil)
 	has(b, func(tx *store.Tx) ([]proof.ClientSecret, error) { return tx.ClientSecrets(clientID("a")) }, nil)
-	has(b, func(tx *store.Tx) ([]proof.FederatedCredential, error) { return tx.FederatedCredentialsNear(clientID("a"), "") }, nil)
+	has(b, func(tx *store.Tx) ([]proof.FederatedCredential, error) {
+		return tx.FederatedCredentialsNear(clientID("a"), "")
+	}, nil)
 	b.update(func(tx *store.Tx) error { return tx.ForgetCredentials(oid("sp")) })
 }
 
@@ -142,7 +144,9 @@ func federatedCredentials(_ *testing.T, b *bench) {
 	has(b, of("app"), []proof.FederatedCredential{second, first}) // by name; subjects differ by case alone
 	third := cred("3", "mi", "zeta", first.Subject)
 	match := func(app, issuer, subject string) func(*store.Tx) ([]proof.FederatedCredential, error) {
-		return func(tx *store.Tx) ([]proof.FederatedCredential, error) { return tx.FederatedCredentials(clientID(app), issuer, subject) }
+		return func(tx *store.Tx) ([]proof.FederatedCredential, error) {
+			return tx.FederatedCredentials(clientID(app), issuer, subject)
+		}
 	}
 	near := func(app, issuer string) func(*store.Tx) (int, error) {
 		return func(tx *store.Tx) (int, error) {
@@ -159,9 +163,13 @@ func federatedCredentials(_ *testing.T, b *bench) {
 	has(b, near("app", "https://other.test"), 2) // none of that issuer: any
 	has(b, near("none", first.Issuer), 0)
 	for _, key := range []string{"Zeta", "ZETA"} {
-		has(b, func(tx *store.Tx) (proof.FederatedCredential, error) { return tx.FederatedCredentialNamed(oid("app"), key) }, first)
+		has(b, func(tx *store.Tx) (proof.FederatedCredential, error) {
+			return tx.FederatedCredentialNamed(oid("app"), key)
+		}, first)
 	}
-	has(b, func(tx *store.Tx) (proof.FederatedCredential, error) { return tx.FederatedCredential(oid("app"), first.ID) }, first)
+	has(b, func(tx *store.Tx) (proof.FederatedCredential, error) {
+		return tx.FederatedCredential(oid("app"), first.ID)
+	}, first)
 	has(b, func(tx *store.Tx) (int64, error) { return tx.CountFederatedCredentials(oid("app")) }, 2)
 	has(b, func(tx *store.Tx) (int64, error) { return tx.CountFederatedCredentials(oid("none")) }, 0)
 	b.refused(fault.NotFound, func(tx *store.Tx) error { _, err := tx.FederatedCredential(oid("mi"), first.ID); return err })

@@ -20,7 +20,8 @@ func TestProjectedTokens(t *testing.T) {
 	}
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{
 		volume("two", token("a", "dir/one"), corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{}}, token("", "two")),
-		volume("other", token("o", "t")), volume("part", token("p", "t")), {Name: "empty"},
+		volume("other", token("o", "t")), volume("part", token("p", "t")),
+		{Name: "empty"},
 	}}}
 	in := &corev1.Container{VolumeMounts: []corev1.VolumeMount{
 		{Name: "two", MountPath: "/var/run/"}, {Name: "part", MountPath: "/part", SubPath: "t"}, {Name: "empty", MountPath: "/e"}, {Name: "none", MountPath: "/n"},

@@ -15,8 +15,10 @@ func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 func run(t *testing.T, in string, tty bool, cmd ...string) (out, errOut string, code int) {
 	t.Helper()
 	var o, e bytes.Buffer
-	s := &shell{now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", files: &files{of: map[string][]byte{"/tmp/a/b": []byte("copied\n")}}, in: strings.NewReader(in), out: &o, err: &e,
-		projected: projected{"/var/run/t": func() (string, error) { return "token", nil }, "/var/run/bad": func() (string, error) { return "", errors.New("refused") }}}
+	s := &shell{
+		now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", files: &files{of: map[string][]byte{"/tmp/a/b": []byte("copied\n")}}, in: strings.NewReader(in), out: &o, err: &e,
+		projected: projected{"/var/run/t": func() (string, error) { return "token", nil }, "/var/run/bad": func() (string, error) { return "", errors.New("refused") }},
+	}
 	if tty {
 		term := newTerminal(s.in, s.out)
 		s.in, s.out, s.err, s.prompt = term, term, term, "$ "
