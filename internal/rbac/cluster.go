@@ -208,6 +208,9 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 	if !ok {
 		return q, false
 	}
+	if n.glob {
+		n = widened(n, &buf.names, req)
+	}
 	q.names, q.data = n, true
 	lowerInPlace(q.own)
 	lowerInPlace(q.parent)
@@ -226,7 +229,7 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 	q.raise(rules.Above)
 	if !req.NonResource {
 		q.subresource, q.name = req.Subresource, req.Name
-		if len(q.custom) > 0 {
+		if len(q.custom) > 0 && !q.maybe {
 			q.group, q.kind = req.APIGroup, req.Resource
 		}
 	}

@@ -231,8 +231,7 @@ func DenialsAbout(principal ident.ObjectID, rules *ClusterRules, facts Facts) []
 	}
 	var out []*Denial
 	for _, d := range s.all {
-		data := slices.ContainsFunc(d.Assignment.Permissions, func(p Permission) bool { return len(p.DataActions) > 0 })
-		if data && rules.touches(d) && d.about(principal, facts) {
+		if slices.ContainsFunc(d.blocks, block.ofKubernetes) && rules.touches(d) && d.about(principal, facts) {
 			out = append(out, d)
 		}
 	}

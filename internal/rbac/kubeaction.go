@@ -41,6 +41,44 @@ type names struct {
 	implied             bool
 	// glob is true when own asks for several actions at once.
 	glob bool
+	// maybe is true when custom is a name of some of the things asked for only: it takes away and does not grant.
+	maybe bool
+}
+
+// widened makes the names of a request with a star for its group, resource or subresource stand for all that it asks for: what is
+// asked of a group "*" is also asked of the core group, whose actions have none, and what is asked of every subresource of pods
+// also of exec, whose action is another. It stands for more rather than for less, so that many are never allowed
+// when one of them is not.
+func widened(n names, buf *nameBuffers, req *KubeRequest) names {
+	sub := req.Subresource
+	if req.Verb == "impersonate" {
+		sub = ""
+	}
+	if req.NonResource || req.APIGroup != "*" && req.Resource != "*" && sub != "*" {
+		return n
+	}
+	resource := req.Resource
+	if req.APIGroup == "*" {
+		resource = "*"
+	}
+	suffix, tail := verbSuffix(req.Verb)
+	if req.APIGroup != "" {
+		n.custom, n.maybe = appendSuffix(append(append(buf.custom[:0], KubeCluster...), "/customresources"...), suffix, tail), true
+	}
+	if sub != "" {
+		n.parent = append(appendResource(append(buf.parent[:0], KubeCluster...), req.APIGroup, resource), "/*"...)
+		n.implied = false
+		pods := resource == "*" || resource == "pods"
+		if (req.APIGroup == "" || req.APIGroup == "*") && pods && (sub == "*" || session("", "pods", sub)) {
+			suffix, tail = "*", ""
+		}
+	}
+	stem := appendResource(append(buf.own[:0], KubeCluster...), req.APIGroup, resource)
+	if sub != "" {
+		stem = append(append(stem, '/'), sub...)
+	}
+	n.own = appendSuffix(stem, suffix, tail)
+	return n
 }
 
 // maxNamePart bounds each part of a request in bytes; Kubernetes' own names end at 253.

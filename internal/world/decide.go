@@ -42,17 +42,22 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 	return nil
 }
 
-// raise puts the management groups above its scope into a request. The lock is held.
-func (w *World) raise(req *rbac.Request) {
+// raise puts the management groups above its scope into a request, and reports whether the scope can be of the principal's tenant. The
+// lock is held.
+func (w *World) raise(req *rbac.Request) bool {
 	w.nodes.expect(&req.Principal)
-	req.Above = w.keysAbove(&req.Principal, req.Scope)
+	above, foreign := w.keysAbove(&req.Principal, req.Scope)
+	req.Above = above
+	return !foreign
 }
 
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
 	return rbac.Decide(req, (*facts)(w))
 }
 
@@ -60,7 +65,9 @@ func (w *World) Decide(req rbac.Request) rbac.Decision {
 func (w *World) Explain(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
 	return rbac.Explain(req, (*facts)(w))
 }
 
@@ -112,7 +119,8 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	r := rbac.ClusterRules{Own: own, Protected: []string{pki.AdminGroup}}
 	if c.AAD != nil {
 		r.AdminGroups = c.AAD.AdminGroups
-		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC
+		// Roles are those of the subscription's tenant, and count for its own people only.
+		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC && (c.AAD.Tenant.IsZero() || c.AAD.Tenant == c.Tenant)
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]

@@ -135,25 +135,29 @@ type ladder struct {
 	keys []string
 }
 
-// keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
-// lock is held.
-func (w *World) keysAbove(principal *ident.ObjectID, scope string) []string {
+// keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. foreign is
+// true for a scope in a subscription of another tenant: nothing that the principal holds counts there, not even at the root, which is
+// that of its own tenant. The lock is held.
+func (w *World) keysAbove(principal *ident.ObjectID, scope string) (above []string, foreign bool) {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
 		if err != nil {
-			return nil
+			return nil, false
 		}
 		l := w.above[id]
-		if n := w.nodes.find(principal); n != nil && n.who != nil && l.home == n.home {
-			return l.keys
+		if n := w.nodes.find(principal); n != nil && n.who != nil {
+			if l.home == n.home {
+				return l.keys, false
+			}
+			return nil, l.home != 0
 		}
-		return nil
+		return nil, false
 	}
 	if p := w.who(principal); p != nil {
-		return keys(w.managementGroupsAbove(p.Tenant, scope))
+		return keys(w.managementGroupsAbove(p.Tenant, scope)), false
 	}
-	return nil
+	return nil, false
 }
 
 func keys(groups []resource.ManagementGroup) []string {
