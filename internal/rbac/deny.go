@@ -118,10 +118,13 @@ func (s *Denials) find(id ident.DenyAssignmentID) (int, bool) {
 	})
 }
 
+// near reports whether one of them might be at one of the scopes.
+func (s *Denials) near(m *marks) bool { return s != nil && s.mask&m.all != 0 }
+
 // denied returns the first deny assignment that applies to a request.
 func denied(q *query, principal ident.ObjectID, facts Facts) *Denial {
 	s := facts.Denials(principal)
-	if s == nil || s.mask&q.marks.all == 0 {
+	if !s.near(&q.marks) {
 		return nil
 	}
 	if q.marks.deep {

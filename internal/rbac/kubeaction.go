@@ -85,19 +85,16 @@ func widened(n names, buf *nameBuffers, req *KubeRequest) names {
 const maxNamePart = 253
 
 func namesOf(buf *nameBuffers, req *KubeRequest) (names, bool) {
+	if !req.hasNames() {
+		return names{}, false
+	}
 	if req.NonResource {
-		return pathName(buf, req)
+		return pathName(buf, req), true
 	}
 	var n names
-	if !goodVerb(req.Verb) || !goodPart(req.Resource) || req.APIGroup != "" && !goodPart(req.APIGroup) {
-		return n, false
-	}
 	sub := req.Subresource
 	if req.Verb == "impersonate" {
 		sub = "" // of userextras it is the key; who may show extras at all may show any
-	}
-	if sub != "" && !goodPart(sub) {
-		return n, false
 	}
 	suffix, tail := verbSuffix(req.Verb)
 	n.glob = req.Verb == "*" || req.Resource == "*" || req.APIGroup == "*" || sub == "*"
@@ -147,10 +144,7 @@ func appendSuffix(b []byte, suffix, tail string) []byte {
 }
 
 // pathName maps a non-resource request.
-func pathName(buf *nameBuffers, req *KubeRequest) (names, bool) {
-	if !goodVerb(req.Verb) || !goodPath(req.Path) {
-		return names{}, false
-	}
+func pathName(buf *nameBuffers, req *KubeRequest) names {
 	suffix, tail := pathSuffix(req.Verb)
 	b := append(buf.own[:0], KubeCluster...)
 	if req.Path != "/" {
@@ -159,7 +153,7 @@ func pathName(buf *nameBuffers, req *KubeRequest) (names, bool) {
 	return names{
 		own:  appendSuffix(b, suffix, tail),
 		glob: req.Verb == "*" || strings.Contains(req.Path, "*"),
-	}, true
+	}
 }
 
 // verbSuffix returns the last one or two segments of an action.
@@ -204,11 +198,11 @@ func goodPart(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		alnum := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-		if !alnum && (c != '-' && c != '.' && c != '_' || i == 0 || i == len(s)-1) {
+		if !alnum && (c != '-' && c != '.' && c != '_' || i == 0 || i == len(s)-1 || c == '.' && s[i-1] == '.') {
 			return false
 		}
 	}
-	return !strings.Contains(s, "..")
+	return true
 }
 
 // goodVerb is goodPart for verbs, which may be in any case and have a colon.
