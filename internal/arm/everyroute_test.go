@@ -49,12 +49,13 @@ func everyRoute(t *testing.T) *armtest.Rig {
 	r := armtest.New(t)
 	aks := &containerservice.Handler{DB: r.DB, World: r.World, LoginURL: armtest.LoginURL, Now: r.Clock.Now, Log: r.Log()}
 	runner := &arm.Runner{DB: r.DB, Now: r.Clock.Now, Log: r.Log()}
-	contents := []arm.Contents{aks}
+	identities := &managedidentity.Handler{DB: r.DB, Now: r.Clock.Now}
+	contents := []arm.Contents{aks, identities}
 	aks.Mount(r.Face, runner)
 	(&resources.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&authorization.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&managementgroups.Handler{DB: r.DB, World: r.World}).Mount(r.Face)
-	(&managedidentity.Handler{DB: r.DB, Now: r.Clock.Now}).Mount(r.Face)
+	identities.Mount(r.Face)
 	(&insights.Handler{DB: r.DB}).Mount(r.Face)
 	(&deployments.Handler{DB: r.DB, World: r.World, Contents: contents, Now: r.Clock.Now, Log: r.Log()}).Mount(r.Face, runner)
 	(&locks.Handler{DB: r.DB, Contents: contents}).Mount(r.Face)
@@ -66,6 +67,14 @@ func everyRoute(t *testing.T) *armtest.Rig {
 			return err
 		}
 		if err := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tenant, Name: "there-mg"}); err != nil {
+			return err
+		}
+		if err := tx.PutIdentity(resource.Identity{
+			Subscription: subscription, Tenant: tenant, Group: "there-rg", Name: "there-c", Location: "eastus", Principal: ident.New[ident.ObjectID](), Client: ident.New[ident.ClientID](),
+		}); err != nil {
+			return err
+		}
+		if err := tx.PutHost(resource.Host{Subscription: subscription, Tenant: tenant, Group: "there-rg", Name: "there-c", Location: "eastus"}); err != nil {
 			return err
 		}
 		azure := true

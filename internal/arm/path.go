@@ -2,6 +2,7 @@ package arm
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
@@ -15,7 +16,8 @@ const (
 
 // splitPath cuts an escaped request path into its segments, unescaped once. One or two slashes may lead, one may trail.
 // A segment that is empty, relative, or holds a slash or a control character after unescaping is refused: a scope made of
-// segments must read back as the same segments.
+// segments must read back as the same segments. One empty segment is left out: that of a parent that a resource has not, which az writes
+// between a provider and a type (providers/N//t/n).
 func splitPath(escaped string) ([]string, error) {
 	bad := func(why string) error {
 		return fault.New(fault.Invalid, "InvalidRequestUri", "The request URI is invalid: %s.", why)
@@ -33,6 +35,11 @@ func splitPath(escaped string) ([]string, error) {
 		return nil, nil
 	}
 	segments := strings.Split(rest, "/")
+	for i := 2; i+1 < len(segments); i++ {
+		if segments[i] == "" && strings.EqualFold(segments[i-2], "providers") {
+			segments = slices.Delete(segments, i, i+1)
+		}
+	}
 	if len(segments) > maxSegments {
 		return nil, bad("the path has too many segments")
 	}

@@ -98,7 +98,7 @@ func TestFindIsTheSlowMatcher(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	for _, s := range []string{"/a/b/c", "/A/x/p/Q", "//a/b/", "/a/%61", "/a/p/q/a/n/q/m", "/a/../b", "/%2e%2e/b", "/a%2fb", "/a//b", "/a/\x00"} {
+	for _, s := range []string{"/a/b/c", "/A/x/p/Q", "//a/b/", "/a/%61", "/a/p/q/a/n/q/m", "/a/../b", "/%2e%2e/b", "/a%2fb", "/a//b", "/a/providers/N//t", "/a/\x00"} {
 		f.Add(s)
 	}
 	table := newTable(testPatterns())
@@ -127,6 +127,7 @@ func FuzzFind(f *testing.F) {
 func TestSplitPath(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/": nil, "//": nil, "//metadata/endpoints": {"metadata", "endpoints"}, "/a/b/": {"a", "b"}, "/a%20b": {"a b"}, "/a%2520b": {"a%20b"}, "/ä": {"ä"},
+		"/g/providers/N//t/n": {"g", "providers", "N", "t", "n"}, "/g/PROVIDERS/N//t/n/providers/M//u": {"g", "PROVIDERS", "N", "t", "n", "providers", "M", "u"},
 	} {
 		got, err := splitPath(path)
 		if err != nil || !slices.Equal(got, want) {
@@ -134,7 +135,7 @@ func TestSplitPath(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"", "a", "/a//b", "///a", "/a/./b", "/a/../b", "/a/%2e%2E/b", "/a%2Fb", "/a%5Cb", "/a%00", "/a%0a", "/a%", "/%ff", "/" + strings.Repeat("a/", 65), "/" + strings.Repeat("a", 2048),
+		"", "a", "/a//b", "/g/providers//N/t/n", "/g/providers/N///t/n", "/g/providers/N/t//n", "/g/providers/N///", "///a", "/a/./b", "/a/../b", "/a/%2e%2E/b", "/a%2Fb", "/a%5Cb", "/a%00", "/a%0a", "/a%", "/%ff", "/" + strings.Repeat("a/", 65), "/" + strings.Repeat("a", 2048),
 	} {
 		if got, err := splitPath(path); err == nil {
 			t.Errorf("splitPath(%q) = %q, want an error", path, got)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,17 +19,16 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyreeve/keyreeve/internal/client"
-	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/kubewire"
 	"github.com/keyreeve/keyreeve/internal/outpost"
 )
 
 // attachment is what `cluster attach` is told.
 type attachment struct {
-	name, group, subscription, location string
-	server, caFile                      string
-	tenant                              string
-	adminGroups                         []string
+	place
+	name, server, caFile string
+	tenant               string
+	adminGroups          []string
 	// azureRBAC and disableLocalAccounts are nil when nothing was said.
 	azureRBAC, disableLocalAccounts *bool
 	distribution, kubernetesVersion string
@@ -52,9 +50,7 @@ func attachCommand(d Deps) *cobra.Command {
 	}
 	var a attachment
 	f := cmd.Flags()
-	f.StringVarP(&a.group, "resource-group", "g", "", "resource group (required)")
-	f.StringVar(&a.subscription, "subscription", "", "subscription id (default: that of az)")
-	f.StringVarP(&a.location, "location", "l", "", "location (default: the resource group's)")
+	a.flags(f)
 	f.StringVar(&a.server, "server", "", "the API server as people reach it, https://HOST:PORT (required)")
 	f.StringVar(&a.caFile, "ca", "", "file with the certificates that vouch for it, PEM (required)")
 	f.StringVar(&a.tenant, "tenant", "", "tenant of the people who sign in (default: the subscription's)")
@@ -99,18 +95,11 @@ func (a *attachment) run(ctx context.Context, d Deps) error {
 	if _, err := os.Stat(filepath.Join(a.out, "gate.yaml")); err == nil {
 		return fmt.Errorf("%s holds a gate.yaml: name another folder with --out", a.out)
 	}
-	arm, sub, err := armFromEnvironment(ctx)
+	arm, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	if a.subscription == "" {
-		a.subscription = sub
-	}
-	if a.subscription == "" {
-		return errors.New("--subscription is needed: there is none in the environment")
-	}
-	id := "/subscriptions/" + url.PathEscape(a.subscription) + "/resourceGroups/" + url.PathEscape(a.group) +
-		"/providers/Microsoft.ContainerService/managedClusters/" + url.PathEscape(a.name)
+	id := a.resource("Microsoft.ContainerService/managedClusters", a.name)
 	if err := a.put(ctx, arm, id, string(ca)); err != nil {
 		return err
 	}
@@ -138,21 +127,8 @@ type enrollment struct {
 
 // put makes the cluster's resource, or brings it to what was asked for.
 func (a *attachment) put(ctx context.Context, arm *client.Client, id, ca string) error {
-	var at struct {
-		Location string `json:"location"`
-	}
-	err := arm.Get(ctx, id, &at)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	if _, err := a.find(ctx, arm, id); err != nil {
 		return err
-	}
-	if a.location == "" && err != nil {
-		path := "/subscriptions/" + url.PathEscape(a.subscription) + "/resourceGroups/" + url.PathEscape(a.group)
-		if err := arm.Get(ctx, path, &at); err != nil {
-			return err
-		}
-	}
-	if a.location == "" {
-		a.location = at.Location
 	}
 	// What is not said stays as it is.
 	aad := map[string]any{"managed": true}

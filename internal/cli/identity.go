@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/client"
 	"github.com/keyreeve/keyreeve/internal/hostagent"
 )
 
@@ -28,8 +30,10 @@ func identityCommand(d Deps) *cobra.Command {
 
 // newHost is what `identity host` is told.
 type newHost struct {
-	name, group, subscription, location, out string
-	identities                               []string
+	place
+	name, out  string
+	identities []string
+	system     bool
 }
 
 // hostCommand makes a host and its secret.
@@ -38,23 +42,23 @@ func hostCommand(d Deps) *cobra.Command {
 		Use:   "host NAME",
 		Short: "Make a host to which managed identities are assigned, and a new secret for it",
 		Long: "Make a host, a machine or a runner outside clusters, to which managed identities are assigned, and a secret with which it\n" +
-			"gets their tokens. For a host that is there already it assigns what is named and makes a new secret: the one before\n" +
-			"ends. The secret is written to a file that its owner alone may read.\n\n" +
+			"gets their tokens. For a host that is there already, the identities that are named take the place of those it had (with\n" +
+			"none named they stay), and it gets a new secret: the one before ends. The secret is written to a file that its owner\n" +
+			"alone may read.\n\n" +
 			"It asks the control plane as you, with the token of `az login`, in the environment of `keyreeve env`. You need\n" +
 			"Managed Identity Operator on each identity.",
 		Args: cobra.ExactArgs(1),
 	}
 	var h newHost
 	f := cmd.Flags()
-	f.StringVarP(&h.group, "resource-group", "g", "", "resource group (required)")
-	f.StringVar(&h.subscription, "subscription", "", "subscription id (default: that of az)")
-	f.StringVarP(&h.location, "location", "l", "", "location (default: the resource group's)")
-	f.StringArrayVar(&h.identities, "identity", nil, "resource id of a user-assigned identity (required; may be repeated)")
+	h.flags(f)
+	f.StringArrayVar(&h.identities, "identity", nil, "resource id of a user-assigned identity; may be repeated")
+	f.BoolVar(&h.system, "system-assigned", false, "give it an identity of its own, which comes and goes with it")
 	f.StringVar(&h.out, "secret-file", "", "file for the secret (default NAME.secret)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h.name = args[0]
-		if h.group == "" || len(h.identities) == 0 {
-			return errors.New("--resource-group and --identity are needed")
+		if h.group == "" {
+			return errors.New("--resource-group is needed")
 		}
 		if h.out == "" {
 			h.out = h.name + ".secret"
@@ -64,35 +68,39 @@ func hostCommand(d Deps) *cobra.Command {
 	return cmd
 }
 
-func (h *newHost) run(ctx context.Context, d Deps) error {
-	arm, sub, err := armFromEnvironment(ctx)
+// put makes the host's resource, or brings it to what was asked for.
+func (h *newHost) put(ctx context.Context, arm *client.Client, id string) error {
+	have, err := h.find(ctx, arm, id)
 	if err != nil {
 		return err
 	}
-	if h.subscription == "" {
-		h.subscription = sub
-	}
-	if h.subscription == "" {
-		return errors.New("--subscription is needed: there is none in the environment")
-	}
-	in := "/subscriptions/" + url.PathEscape(h.subscription) + "/resourceGroups/" + url.PathEscape(h.group)
-	if h.location == "" {
-		var at struct {
-			Location string `json:"location"`
+	body := map[string]any{"location": h.location, "tags": have.Tags}
+	switch users := map[string]struct{}{}; {
+	case !h.system && len(h.identities) == 0 && have.ID == "":
+		return errors.New("--identity or --system-assigned is needed: a new host has no identity")
+	case h.system && len(h.identities) == 0:
+		body["identity"] = map[string]any{"type": "SystemAssigned"}
+	case len(h.identities) > 0:
+		kind := "UserAssigned"
+		if h.system {
+			kind = "SystemAssigned, UserAssigned"
 		}
-		if err := arm.Get(ctx, in, &at); err != nil {
-			return err
+		for _, id := range h.identities {
+			users[id] = struct{}{}
 		}
-		h.location = at.Location
+		body["identity"] = map[string]any{"type": kind, "userAssignedIdentities": users}
 	}
-	users := map[string]struct{}{}
-	for _, id := range h.identities {
-		users[id] = struct{}{}
-	}
-	id := in + "/providers/Keyreeve.Identity/hosts/" + url.PathEscape(h.name)
 	var made json.RawMessage
-	body := map[string]any{"location": h.location, "identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": users}}
-	if err := arm.Put(ctx, id, body, &made); err != nil {
+	return arm.Put(ctx, id, body, &made)
+}
+
+func (h *newHost) run(ctx context.Context, d Deps) error {
+	arm, err := h.open(ctx)
+	if err != nil {
+		return err
+	}
+	id := h.resource("Keyreeve.Identity/hosts", h.name)
+	if err := h.put(ctx, arm, id); err != nil {
 		return err
 	}
 	var secret struct {
@@ -117,38 +125,53 @@ func agentCommand(d Deps) *cobra.Command {
 		Use:   "agent",
 		Short: "Serve the identity endpoint of this host, in the forms of the instance metadata service",
 		Long: "Serve the identity endpoint of this host, in the foreground: GET /metadata/identity/oauth2/token, which MSAL finds by\n" +
-			"AZURE_POD_IDENTITY_AUTHORITY_HOST, and POST /oauth2/token for az before 2.7x, which finds it by MSI_ENDPOINT. Whoever can connect to it gets the host's tokens, so it serves loopback and link-local addresses\n" +
-			"alone. A line `ready` is printed when it answers.",
+			"AZURE_POD_IDENTITY_AUTHORITY_HOST, and POST /oauth2/token for older az, which finds it by MSI_ENDPOINT. Whoever can connect to\n" +
+			"it from this host gets the host's tokens. It serves loopback and link-local addresses alone, and answers no other machine\n" +
+			"and no pod that has a network of its own, unless --allow names its network. A line `ready` is printed when it answers.",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	endpoint := f.String("endpoint", "", "where the control plane gives tokens (required)")
-	file := f.String("secret-file", "", "file with the host's secret (required)")
+	file := f.String("secret-file", "", "file with the host's secret (required); a new one is read without a restart")
 	listen := f.String("listen", "127.0.0.1:40342", "address to serve; 169.254.169.254:80 where that is this host's")
+	allow := f.StringArray("allow", nil, "network whose requests are answered too, such as 10.244.0.0/16 for a node's pods; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		u, err := url.Parse(*endpoint)
 		if err != nil || u.Scheme != "https" || u.Host == "" {
 			return errors.New("--endpoint is needed: the https address that `keyreeve identity host` printed")
 		}
-		secret, err := os.ReadFile(*file)
-		if err != nil {
-			return fmt.Errorf("--secret-file: %w", err)
-		}
 		log, err := logger(d.Err, "info")
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-		defer stop()
-		l, err := hostagent.Listen(ctx, *listen)
-		if err != nil {
-			return fmt.Errorf("--listen: %w", err)
+		a := &hostagent.Agent{Endpoint: *endpoint, HTTP: &http.Client{}, Log: log, Secret: func() (string, error) {
+			text, err := os.ReadFile(*file)
+			return strings.TrimSpace(string(text)), err
+		}}
+		if _, err := a.Secret(); err != nil {
+			return fmt.Errorf("--secret-file: %w", err)
 		}
-		if _, err := fmt.Fprintf(d.Out, "export AZURE_POD_IDENTITY_AUTHORITY_HOST=http://%[1]s\nexport MSI_ENDPOINT=http://%[1]s/oauth2/token\nready\n", l.Addr()); err != nil {
-			return errors.Join(err, l.Close())
+		for _, text := range *allow {
+			p, err := netip.ParsePrefix(text)
+			if err != nil {
+				return fmt.Errorf("--allow: %w", err)
+			}
+			a.Allowed = append(a.Allowed, p.Masked())
 		}
-		a := &hostagent.Agent{Endpoint: *endpoint, Secret: strings.TrimSpace(string(secret)), HTTP: &http.Client{}, Log: log}
-		return a.Serve(ctx, l)
+		return serveAgent(cmd.Context(), d, a, *listen)
 	}
 	return cmd
+}
+
+func serveAgent(ctx context.Context, d Deps, a *hostagent.Agent, address string) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	l, err := hostagent.Listen(ctx, address)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if _, err := fmt.Fprintf(d.Out, "export AZURE_POD_IDENTITY_AUTHORITY_HOST=http://%[1]s\nexport MSI_ENDPOINT=http://%[1]s/oauth2/token\nready\n", l.Addr()); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return a.Serve(ctx, l)
 }

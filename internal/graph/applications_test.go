@@ -297,10 +297,28 @@ func TestFederatedCredentials(t *testing.T) {
 	b.user("mallory", "Mallory")
 	b.want(b.do("mallory", "POST", path, body), 403, "")
 	b.want(b.do("mallory", "DELETE", path+"/"+id, ""), 403, "")
-	for i := range proof.MaxFederated - 1 {
-		b.want(b.do("alice", "POST", path, strings.NewReplacer("Testing", fmt.Sprintf("more-%d", i), "Production", fmt.Sprint(i)).Replace(body)), 201, "")
+	one, err := ident.Parse[ident.ObjectID](id)
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.want(b.do("alice", "POST", path, strings.NewReplacer("Testing", "last", "Production", "last").Replace(body)), 400, "the limit is 20")
+	b.write(func(tx *store.Tx) error {
+		c, err := tx.FederatedCredential(ident.MustParse[ident.ObjectID](object), one)
+		if err != nil {
+			return err
+		}
+		for i := range proof.MaxFederated - 1 {
+			c.ID, c.Name, c.Subject = ident.New[ident.ObjectID](), fmt.Sprintf("more-%d", i), fmt.Sprintf("more %d", i)
+			if err := tx.PutFederatedCredential(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	last := strings.NewReplacer("Testing", "last", "Production", "last").Replace(body)
+	b.want(b.do("alice", "POST", path, last), 400, "the limit is 10000")
+	b.want(b.do("alice", "PATCH", path+"/"+id, `{"subject":"another"}`), 204, "") // one that is there may change
+	b.want(b.do("alice", "DELETE", path+"/more-7", ""), 204, "")
+	b.want(b.do("alice", "POST", path, last), 201, "")
 	b.want(b.do("alice", "DELETE", path+"/"+id, ""), 204, "")
 	b.want(b.do("alice", "DELETE", path+"/"+id, ""), 404, "")
 }

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
@@ -78,18 +77,17 @@ func (rq *request) readableApplication(tx *store.Tx, a directory.Actor) (directo
 
 // federated finds a credential of an application by its id or its name.
 func (rq *request) federated(tx *store.Tx, owner ident.ObjectID, key string) (proof.FederatedCredential, error) {
-	all, err := tx.FederatedCredentialsOf(owner)
-	if err != nil {
-		return proof.FederatedCredential{}, err
-	}
 	if name, ok := trimName(key); ok {
 		key = name
 	}
-	i := slices.IndexFunc(all, func(c proof.FederatedCredential) bool { return c.ID.String() == fold(key) || fold(c.Name) == fold(key) })
-	if i < 0 {
-		return proof.FederatedCredential{}, absent(key).Because(store.ErrNotFound)
+	c, err := tx.FederatedCredentialNamed(owner, key)
+	if id, bad := ident.Parse[ident.ObjectID](key); store.IsNotFound(err) && bad == nil {
+		c, err = tx.FederatedCredential(owner, id)
 	}
-	return all[i], nil
+	if store.IsNotFound(err) {
+		return c, absent(key).Because(err)
+	}
+	return c, err
 }
 
 // trimName reads a key predicate name=….
@@ -150,23 +148,26 @@ func readFederated(b *body, c *proof.FederatedCredential, created bool) error {
 }
 
 // putFederated checks a credential against the rules and writes it.
-func (rq *request) putFederated(tx *store.Tx, h holder, c proof.FederatedCredential) error {
+func (rq *request) putFederated(tx *store.Tx, h holder, c proof.FederatedCredential, created bool) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	all, err := tx.FederatedCredentialsOf(h.id)
+	named, err := tx.FederatedCredentialNamed(h.id, c.Name)
+	if err != nil && !store.IsNotFound(err) {
+		return err
+	}
+	if err == nil && named.ID != c.ID {
+		return fault.New(fault.Conflict, "Request_MultipleObjectsWithSameKeyValue", "FederatedIdentityCredential with name %s already exists.", c.Name).At("name")
+	}
+	n, err := tx.CountFederatedCredentials(h.id)
 	if err != nil {
 		return err
 	}
-	known := slices.ContainsFunc(all, func(o proof.FederatedCredential) bool { return o.ID == c.ID })
-	if !known && len(all) >= proof.MaxFederated {
+	if created && n >= proof.MaxFederated {
 		return badRequest("No more federated identity credentials can be added to the application: the limit is %d.", proof.MaxFederated)
 	}
 	err = tx.PutFederatedCredential(c)
 	if store.IsExists(err) {
-		if slices.ContainsFunc(all, func(o proof.FederatedCredential) bool { return fold(o.Name) == fold(c.Name) && o.ID != c.ID }) {
-			return fault.New(fault.Conflict, "Request_MultipleObjectsWithSameKeyValue", "FederatedIdentityCredential with name %s already exists.", c.Name).At("name").Because(err)
-		}
 		return fault.New(fault.Conflict, "Request_MultipleObjectsWithSameKeyValue",
 			"FederatedIdentityCredential with same issuer and subject already exists.").At("subject").Because(err)
 	}
@@ -194,7 +195,7 @@ func createFederated(rq *request) error {
 			return readErr
 		}
 		c.ID, c.Owner, c.Tenant, c.AppID = ident.New[ident.ObjectID](), h.id, rq.caller.Tenant, h.app
-		return rq.putFederated(tx, h, c)
+		return rq.putFederated(tx, h, c, true)
 	})
 	if err != nil {
 		return err
@@ -220,7 +221,7 @@ func updateFederated(rq *request) error {
 		if err := readFederated(b.clone(), &c, false); err != nil {
 			return err
 		}
-		return rq.putFederated(tx, h, c)
+		return rq.putFederated(tx, h, c, false)
 	})
 	if err != nil {
 		return err

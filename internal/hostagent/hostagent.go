@@ -4,7 +4,9 @@
 //	GET /metadata/identity/oauth2/token (Metadata: true) ┐
 //	POST /oauth2/token (Metadata: true; MSI_ENDPOINT)    ┴─► control plane, with the secret ─► the answer as it is
 //
-// It serves loopback and link-local addresses alone, takes nothing that was forwarded, keeps no token and writes none down.
+// It serves loopback and link-local addresses alone, and answers the host itself: not a pod or another machine that a route
+// leads to a link-local address, unless its network is allowed. It takes nothing that was forwarded, keeps no token and writes
+// none down.
 package hostagent
 
 import (
@@ -17,15 +19,22 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 )
 
 // Agent is the endpoint of one host.
 type Agent struct {
-	// Endpoint is where the control plane gives tokens; Secret is the host's.
-	Endpoint, Secret string
-	HTTP             *http.Client
-	Log              *slog.Logger
+	// Endpoint is where the control plane gives tokens.
+	Endpoint string
+	// Secret returns the host's secret. It is asked for each time, so a new one needs no restart.
+	Secret func() (string, error)
+	// Own returns the host's own addresses; nil means those of its interfaces.
+	Own func() ([]netip.Addr, error)
+	// Allowed are the networks whose requests are answered beside the host's own.
+	Allowed []netip.Prefix
+	HTTP    *http.Client
+	Log     *slog.Logger
 }
 
 const (
@@ -52,7 +61,52 @@ func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metadata/identity/oauth2/token", a.get)
 	mux.HandleFunc("POST /oauth2/token", a.post)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ok, err := a.answers(r.RemoteAddr)
+		switch {
+		case err != nil:
+			a.Log.WarnContext(r.Context(), "the host's addresses cannot be read", "error", err)
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		case !ok:
+			a.Log.WarnContext(r.Context(), "a request from elsewhere was refused", "from", r.RemoteAddr)
+			refuse(w, http.StatusForbidden, "forbidden", "The identities of this host are for the host itself. keyreeve identity agent --allow lets a network in.")
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+// answers reports whether a request comes from the host itself, or from a network that is allowed.
+func (a *Agent) answers(remote string) (bool, error) {
+	peer, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return false, nil //nolint:nilerr // who that is, nobody knows
+	}
+	from := peer.Addr().Unmap().WithZone("")
+	if from.IsLoopback() || slices.ContainsFunc(a.Allowed, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		return true, nil
+	}
+	own := a.Own
+	if own == nil {
+		own = interfaceAddrs
+	}
+	list, err := own()
+	return err == nil && slices.Contains(list, from), err
+}
+
+// interfaceAddrs are the addresses of the host's interfaces.
+func interfaceAddrs() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap().WithZone(""))
+		}
+	}
+	return out, nil
 }
 
 // Serve serves until ctx ends.
@@ -66,9 +120,9 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-func refuse(w http.ResponseWriter, code, text string) {
+func refuse(w http.ResponseWriter, status int, code, text string) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(http.StatusBadRequest)
+	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `{"error":%q,"error_description":%q}`, code, text)
 }
 
@@ -76,9 +130,9 @@ func refuse(w http.ResponseWriter, code, text string) {
 func admitted(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case r.Header.Get("Metadata") != "true":
-		refuse(w, "bad_request_102", "Required metadata header not specified")
+		refuse(w, http.StatusBadRequest, "bad_request_102", "Required metadata header not specified")
 	case r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "":
-		refuse(w, "invalid_request", "Requests that were forwarded for somebody else are refused.")
+		refuse(w, http.StatusBadRequest, "invalid_request", "Requests that were forwarded for somebody else are refused.")
 	default:
 		return true
 	}
@@ -97,7 +151,7 @@ func (a *Agent) post(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		refuse(w, "invalid_request", "The form is malformed.")
+		refuse(w, http.StatusBadRequest, "invalid_request", "The form is malformed.")
 		return
 	}
 	a.ask(w, r, r.PostForm)
@@ -113,7 +167,7 @@ func (a *Agent) ask(w http.ResponseWriter, r *http.Request, sent url.Values) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	status, body, err := a.fetch(ctx, q)
+	status, again, body, err := a.fetch(ctx, q)
 	if err != nil {
 		a.Log.WarnContext(ctx, "the control plane gave no answer", "error", err)
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
@@ -121,21 +175,29 @@ func (a *Agent) ask(w http.ResponseWriter, r *http.Request, sent url.Values) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	if again != "" {
+		w.Header().Set("Retry-After", again)
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
 
-func (a *Agent) fetch(ctx context.Context, q url.Values) (int, []byte, error) {
+// fetch returns the answer's status, when to ask again if it says so, and its body.
+func (a *Agent) fetch(ctx context.Context, q url.Values) (status int, again string, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Endpoint+"?"+q.Encode(), nil)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
-	req.Header.Set("X-Identity-Header", a.Secret)
+	secret, err := a.Secret()
+	if err != nil {
+		return 0, "", nil, fmt.Errorf("the host's secret: %w", err)
+	}
+	req.Header.Set("X-Identity-Header", secret)
 	res, err := a.HTTP.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	return res.StatusCode, body, err
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.StatusCode, res.Header.Get("Retry-After"), body, err
 }

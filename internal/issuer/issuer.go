@@ -78,6 +78,8 @@ type entry struct {
 	at    time.Time // when keys were fetched
 	tried time.Time
 	err   error
+	// flight is closed when the fetch that goes on has ended; nil while none does.
+	flight chan struct{}
 }
 
 // Keys implements Source.
@@ -88,24 +90,43 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]jose.JSONWebKe
 	}
 	e := r.entry(issuer)
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	now := r.Now()
-	found := match(e.keys, kid)
-	fresh := now.Sub(e.at) < keep
-	if fresh && len(found) > 0 {
+	if found := match(e.keys, kid); now.Sub(e.at) < keep && len(found) > 0 {
+		e.mu.Unlock()
 		return found, true, nil
 	}
-	if now.Sub(e.tried) >= pause || e.tried.IsZero() {
-		e.tried = now
-		keys, err := r.fetch(ctx, issuer)
-		if e.err = err; err == nil {
-			e.keys, e.at = keys, now
+	if e.flight == nil && (e.tried.IsZero() || now.Sub(e.tried) >= pause) {
+		e.tried, e.flight = now, make(chan struct{})
+		// Whoever asked first may go away; the answer is for all.
+		go r.refresh(context.WithoutCancel(ctx), issuer, e, e.flight)
+	}
+	flight := e.flight
+	e.mu.Unlock()
+	if flight != nil {
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("issuer: %w", ctx.Err())
 		}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.err != nil && now.Sub(e.at) >= stale {
 		return nil, false, e.err
 	}
 	return match(e.keys, kid), true, nil
+}
+
+// refresh fetches an issuer's keys. While it does, those that are known go on to count for whoever needs no others.
+func (r *Remote) refresh(ctx context.Context, issuer string, e *entry, flight chan struct{}) {
+	keys, err := r.fetch(ctx, issuer)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err = err; err == nil {
+		e.keys, e.at = keys, e.tried
+	}
+	e.flight = nil
+	close(flight)
 }
 
 func (r *Remote) init() {

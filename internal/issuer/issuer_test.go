@@ -1,12 +1,15 @@
 package issuer_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,5 +115,68 @@ func TestUnreadableKeysHideNoOthers(t *testing.T) {
 	now = now.Add(2 * time.Hour)
 	if _, ok, err := r.Keys(t.Context(), server.URL, "k"); ok || err == nil {
 		t.Fatal("keys of yesterday still count")
+	}
+}
+
+// TestSlowIssuer: while an issuer is slow, those whose key is known do not wait; those who go away spoil nothing for those who stay;
+// and it is asked once, however many ask.
+func TestSlowIssuer(t *testing.T) {
+	var asked atomic.Int32
+	slow := make(chan struct{})
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/keys" {
+			if asked.Add(1) > 1 {
+				<-slow
+			}
+			_, _ = fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, server.URL, server.URL+"/keys")
+			return
+		}
+		keys := key
+		if asked.Load() > 1 {
+			keys += "," + strings.Replace(key, `"kid":"k"`, `"kid":"new"`, 1)
+		}
+		_, _ = fmt.Fprint(w, `{"keys":[`+keys+`]}`)
+	}))
+	defer server.Close()
+	var now atomic.Int64
+	now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Unix())
+	r := &issuer.Remote{Networks: issuer.Loopback(), Now: func() time.Time { return time.Unix(now.Load(), 0) }}
+	count := func(ctx context.Context, kid string) (int, error) {
+		keys, _, err := r.Keys(ctx, server.URL, kid)
+		return len(keys), err
+	}
+	if n, err := count(t.Context(), "k"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := count(t.Context(), "new"); n != 0 || err != nil || asked.Load() != 1 {
+		t.Fatalf("a key that is not known, a moment later: %d %v, asked %d times", n, err, asked.Load())
+	}
+	now.Add(31)
+	gone, leave := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { _, err := count(gone, "new"); first <- err }()
+	for asked.Load() < 2 {
+		runtime.Gosched()
+	}
+	others := make(chan int, 8)
+	for range cap(others) {
+		go func() { n, _ := count(t.Context(), "new"); others <- n }()
+	}
+	if n, err := count(t.Context(), "k"); n != 1 || err != nil {
+		t.Errorf("a key that is known: %d %v", n, err)
+	}
+	leave()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(slow)
+	for range cap(others) {
+		if n := <-others; n != 1 {
+			t.Errorf("%d keys after the issuer changed them, want 1", n)
+		}
+	}
+	if asked.Load() != 2 {
+		t.Errorf("asked %d times", asked.Load())
 	}
 }

@@ -89,8 +89,10 @@ type Service struct {
 	Ring    *keyring.Ring
 	Catalog *directory.Catalog
 	Logon   *logon.Service
-	Clock   *Clock
-	Log     *strings.Builder
+	// Grants is the token endpoint, for those who give tokens in other ways.
+	Grants grant.Handler
+	Clock  *Clock
+	Log    *strings.Builder
 	// Level is what is logged; it begins with everything.
 	Level *slog.LevelVar
 	// BaseURL is the login address; Client trusts its certificate and follows no redirects.
@@ -155,11 +157,11 @@ func start(t testing.TB, es256 bool) *Service {
 	s.Catalog = directory.NewCatalog(ARMURL, GraphURL)
 	s.Logon = &logon.Service{DB: s.DB, World: s.World, Hasher: hasher, Now: s.Clock.Now}
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
-	grants := grant.Handler{
+	s.Grants = grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
 		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now, Networks: issuer.Loopback()}, ES256: es256,
 	}.Prepared()
-	grants.Mount(mux)
+	s.Grants.Mount(mux)
 	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
 	printer, err := page.NewPrinter(page.Brand{}, s.BaseURL, s.Clock.Now)
 	s.must(err)
@@ -168,7 +170,7 @@ func start(t testing.TB, es256 bool) *Service {
 	}.Mount(mux)
 	manage.Handler{
 		DB: s.DB, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL, Now: s.Clock.Now, Log: log,
-		Authenticate: grants.Authenticate,
+		Authenticate: s.Grants.Authenticate,
 	}.Mount(mux)
 	signin.Handler{
 		DB: s.DB, Logon: s.Logon, Apps: apps, Sealer: keytest.Sealer(t), Pages: printer, BaseURL: s.BaseURL,

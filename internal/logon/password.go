@@ -42,8 +42,8 @@ const (
 
 func (s *Service) init() { s.wrong.Burst, s.wrong.Every = wrongBurst, wrongPause }
 
-// network is what is counted as one address: of IPv6, all that one site has (RFC 6177).
-func network(remoteAddr string) string {
+// Network is what is counted as one address: of IPv6, all that one site has (RFC 6177).
+func Network(remoteAddr string) string {
 	ip, err := netip.ParseAddr(remoteAddr)
 	if err != nil || ip.Unmap().Is4() {
 		return remoteAddr
@@ -83,7 +83,7 @@ const maxName = 320
 func (s *Service) Password(ctx context.Context, hint ident.TenantID, name, password string, from Origin) (Verified, error) {
 	s.once.Do(s.init)
 	at := s.Now()
-	if !s.wrong.Left(network(from.RemoteAddr), at) {
+	if !s.wrong.Left(Network(from.RemoteAddr), at) {
 		return Verified{}, oauth.TooManyGuesses()
 	}
 	name = strings.TrimSpace(name)
@@ -133,7 +133,7 @@ func (s *Service) Password(ctx context.Context, hint ident.TenantID, name, passw
 
 // failed counts a wrong password and returns the refusal.
 func (s *Service) failed(ctx context.Context, account string, tenant ident.TenantID, user directory.User, from Origin) error {
-	s.wrong.Allow(network(from.RemoteAddr), s.Now())
+	s.wrong.Allow(Network(from.RemoteAddr), s.Now())
 	refusal := oauth.BadCredentials()
 	_, err := s.DB.Update(ctx, func(tx *store.Tx) error {
 		now := s.Now()

@@ -44,6 +44,8 @@ type Handler struct {
 	Issue func(context.Context, Request) (oauth.TokenV1, error)
 	Now   func() time.Time
 	Log   *slog.Logger
+
+	guard guard
 }
 
 // answer is a token in the form of the App Service endpoint.
@@ -89,14 +91,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t, err := h.Issue(r.Context(), Request{
-		Tenant: host.Tenant, Client: i.Client, Resource: name, RemoteAddr: remote(r), Correlation: web.EventOf(r).RequestID.String(),
+		Tenant: host.Tenant, Client: i.client, Resource: name, RemoteAddr: remote(r), Correlation: web.EventOf(r).RequestID.String(),
 	})
 	if err != nil {
 		return err
 	}
-	web.EventOf(r).Add("principal", i.Principal.String())
+	web.EventOf(r).Add("principal", i.principal.String())
 	out := answer{
-		AccessToken: t.AccessToken, Client: i.Client.String(), ExpiresIn: t.ExpiresIn, ExpiresOn: t.ExpiresOn, NotBefore: t.NotBefore,
+		AccessToken: t.AccessToken, Client: i.client.String(), ExpiresIn: t.ExpiresIn, ExpiresOn: t.ExpiresOn, NotBefore: t.NotBefore,
 		Resource: name, TokenType: t.TokenType,
 	}
 	return web.WriteJSON(w, http.StatusOK, "application/json; charset=utf-8", out)
@@ -109,74 +111,96 @@ func (h *Handler) host(r *http.Request) (resource.Host, error) {
 		secret = r.Header.Get("Secret")
 	}
 	denied := refuse(fault.Unauthenticated, "unauthorized_client", "The secret of the host is missing or wrong.")
-	if secret == "" || len(secret) > 256 {
+	hash := ""
+	if secret != "" && len(secret) <= maxSecret {
+		hash = proof.HashToken(secret) // 256 bits of chance: what is looked up is a hash
+	}
+	if !h.guard.admits(hash, remote(r), h.Now()) {
+		return resource.Host{}, refuse(fault.TooMany, "too_many_requests", "Too many requests with a wrong secret came from this address. Try again later.")
+	}
+	if hash == "" {
+		h.guard.wrong(hash, remote(r), h.Now())
 		return resource.Host{}, denied
 	}
 	var host resource.Host
 	err := h.DB.View(r.Context(), func(tx *store.Tx) (err error) {
-		host, err = tx.HostBySecret(proof.HashToken(secret)) // 256 bits of chance: what is looked up is a hash
+		host, err = tx.HostBySecret(hash)
 		return err
 	})
-	if store.IsNotFound(err) {
+	switch {
+	case store.IsNotFound(err):
+		h.guard.wrong(hash, remote(r), h.Now())
 		return host, denied
+	case err == nil:
+		h.guard.right(hash, h.Now())
 	}
 	return host, err
 }
 
-// identity is the one of a host's identities that a request means. Those that are gone since are not assigned any more.
-func (h *Handler) identity(ctx context.Context, host resource.Host, q url.Values) (resource.Identity, error) {
-	var list []resource.Identity
+// candidate is one of a host's identities. id is empty for its own, which is no resource.
+type candidate struct {
+	principal ident.ObjectID
+	client    ident.ClientID
+	id        string
+}
+
+// identity is the one of a host's identities that a request means. Those that are gone since are not assigned any more, nor is
+// another one that was made under the same name.
+func (h *Handler) identity(ctx context.Context, host resource.Host, q url.Values) (candidate, error) {
+	var list []candidate
+	if !host.Own.IsZero() {
+		list = append(list, candidate{principal: host.Own.Principal, client: host.Own.Client})
+	}
 	err := h.DB.View(ctx, func(tx *store.Tx) error {
-		for _, id := range host.Identities {
-			i, err := tx.Identity(id)
-			if store.IsNotFound(err) {
+		for _, a := range host.Assigned {
+			i, err := tx.Identity(a.ID)
+			if store.IsNotFound(err) || err == nil && i.Principal != a.Principal {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			list = append(list, i)
+			list = append(list, candidate{i.Principal, i.Client, i.ID()})
 		}
 		return nil
 	})
 	if err != nil {
-		return resource.Identity{}, err
+		return candidate{}, err
 	}
 	return choose(list, q)
 }
 
 // selectors are the parameters by which clients name an identity.
-func selectors(i resource.Identity) map[string]string {
-	client, object, id := i.Client.String(), i.Principal.String(), i.ID()
+func (c candidate) selectors() map[string]string {
+	client, object := c.client.String(), c.principal.String()
 	return map[string]string{
-		"client_id": client, "clientid": client, "object_id": object, "principal_id": object, "mi_res_id": id, "msi_res_id": id,
+		"client_id": client, "clientid": client, "object_id": object, "principal_id": object, "mi_res_id": c.id, "msi_res_id": c.id,
 	}
 }
 
-// choose finds the identity that a query names, or the only one if it names none.
-func choose(list []resource.Identity, q url.Values) (resource.Identity, error) {
-	missing := refuse(fault.Invalid, "invalid_request", "Identity not found")
+// choose finds the identity that a query names. If it names none, that is the host's own one, or the only one.
+func choose(list []candidate, q url.Values) (candidate, error) {
 	named := 0
-	for key := range selectors(resource.Identity{}) {
+	for key := range (candidate{}).selectors() {
 		named += len(q[key])
 	}
 	switch {
 	case named > 1:
-		return resource.Identity{}, refuse(fault.Invalid, "invalid_request", "Only one of client_id, object_id and msi_res_id may be given.")
-	case named == 0 && len(list) == 1:
+		return candidate{}, refuse(fault.Invalid, "invalid_request", "Only one of client_id, object_id and msi_res_id may be given.")
+	case named == 0 && len(list) > 0 && (len(list) == 1 || list[0].id == ""):
 		return list[0], nil
 	case named == 0 && len(list) > 1:
-		return resource.Identity{}, refuse(fault.Invalid, "invalid_request",
+		return candidate{}, refuse(fault.Invalid, "invalid_request",
 			"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request")
 	}
-	for _, i := range list {
-		for key, value := range selectors(i) {
+	for _, c := range list {
+		for key, value := range c.selectors() {
 			if v := q.Get(key); v != "" && strings.EqualFold(v, value) {
-				return i, nil
+				return c, nil
 			}
 		}
 	}
-	return resource.Identity{}, missing
+	return candidate{}, refuse(fault.Invalid, "invalid_request", "Identity not found")
 }
 
 func remote(r *http.Request) string {
@@ -199,6 +223,9 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error) {
 			status = http.StatusBadRequest
 		case fault.Unauthenticated:
 			status = http.StatusUnauthorized
+		case fault.TooMany:
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", retryAfter)
 		case fault.Unavailable:
 			status = http.StatusServiceUnavailable
 		default:

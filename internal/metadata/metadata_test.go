@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -23,6 +24,8 @@ type rig struct {
 	asked []metadata.Request
 	fail  error
 	h     http.Handler
+	// from is the address that requests come from, if it matters.
+	from string
 }
 
 func newRig(t *testing.T) *rig {
@@ -56,7 +59,7 @@ func (r *rig) host(name string, identities ...resource.Identity) string {
 		Secret: proof.HashToken(secret),
 	}
 	for _, i := range identities {
-		h.Identities = append(h.Identities, i.ID())
+		h.Assigned = append(h.Assigned, resource.AssignedIdentity{ID: i.ID(), Principal: i.Principal})
 	}
 	r.Update(func(tx *store.Tx) error { return tx.PutHost(h) })
 	return secret
@@ -70,6 +73,9 @@ func (r *rig) ask(query, secret string, header ...string) (int, string) {
 	}
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
+	}
+	if r.from != "" {
+		req.RemoteAddr = r.from
 	}
 	w := httptest.NewRecorder()
 	r.h.ServeHTTP(w, req)
@@ -137,7 +143,7 @@ func TestWho(t *testing.T) {
 	}
 	// A host without a secret has the empty hash, which nothing must meet.
 	r.Update(func(tx *store.Tx) error {
-		return tx.PutHost(resource.Host{Subscription: ident.MustParse[ident.SubscriptionID](armtest.Sub), Tenant: a.Tenant, Group: "rg", Name: "new", Identities: []string{a.ID()}})
+		return tx.PutHost(resource.Host{Subscription: ident.MustParse[ident.SubscriptionID](armtest.Sub), Tenant: a.Tenant, Group: "rg", Name: "new", Assigned: []resource.AssignedIdentity{{ID: a.ID(), Principal: a.Principal}}})
 	})
 	if status, _ := r.ask(query, ""); status != 401 {
 		t.Error(status)
@@ -166,5 +172,93 @@ func TestWho(t *testing.T) {
 	r.Update(func(tx *store.Tx) error { return tx.DeleteIdentity(a) })
 	if status, body := r.ask(query, next); status != 400 || !strings.Contains(body, "Identity not found") {
 		t.Errorf("%d %s", status, body)
+	}
+	// Another identity of the same name was assigned to nobody.
+	if again := r.identity("a"); again.ID() != a.ID() {
+		t.Fatal(again.ID())
+	}
+	if status, body := r.ask(query, next); status != 400 || !strings.Contains(body, "Identity not found") {
+		t.Errorf("an identity of the same name as one that is gone: %d %s", status, body)
+	}
+}
+
+// TestOwn: a host's own identity is meant when none is named, and has no resource to be named by.
+func TestOwn(t *testing.T) {
+	r := newRig(t)
+	a := r.identity("a")
+	own := resource.OwnIdentity{Principal: ident.New[ident.ObjectID](), Client: ident.New[ident.ClientID]()}
+	for _, users := range [][]resource.AssignedIdentity{nil, {{ID: a.ID(), Principal: a.Principal}}} {
+		secret := r.host("h")
+		r.Update(func(tx *store.Tx) error {
+			h, err := tx.HostBySecret(proof.HashToken(secret))
+			if err != nil {
+				return err
+			}
+			h.Own, h.Assigned = own, users
+			return tx.PutHost(h)
+		})
+		for query, want := range map[string]ident.ClientID{
+			"": own.Client, "&client_id=" + own.Client.String(): own.Client, "&object_id=" + own.Principal.String(): own.Client, "&mi_res_id=": {},
+			"&client_id=" + a.Client.String(): map[bool]ident.ClientID{true: a.Client}[users != nil],
+		} {
+			r.asked = nil
+			status, body := r.ask("resource=r"+query, secret)
+			switch {
+			case want.IsZero() && (status != 400 || len(r.asked) != 0):
+				t.Errorf("%q: %d %s", query, status, body)
+			case !want.IsZero() && (status != 200 || r.asked[0].Client != want):
+				t.Errorf("%q: %d %s", query, status, body)
+			}
+		}
+	}
+}
+
+// TestWrongSecrets: an address that is wrong too often waits, whatever it shows then. Hosts that were right before go on, and
+// others elsewhere do not notice.
+func TestWrongSecrets(t *testing.T) {
+	r := newRig(t)
+	a := r.identity("a")
+	running, starting := r.host("running", a), r.host("starting", a)
+	if status, _ := r.ask("resource=r", running); status != 200 {
+		t.Fatal(status)
+	}
+	var last int
+	wrong := 0
+	for ; wrong < 1000; wrong++ {
+		if last, _ = r.ask("resource=r", "krh_wrong"); last != 401 {
+			break
+		}
+	}
+	if last != 429 || wrong < 5 || wrong > 100 {
+		t.Fatalf("after %d wrong secrets: %d", wrong, last)
+	}
+	if status, body := r.ask("resource=r", starting); status != 429 || !strings.Contains(body, "too_many_requests") || len(r.asked) != 1 {
+		t.Errorf("a guess that is right, after too many: %d %s", status, body)
+	}
+	if status, _ := r.ask("resource=r", running); status != 200 {
+		t.Errorf("a host that was right before: %d", status)
+	}
+	r.Update(func(tx *store.Tx) error {
+		h, err := tx.HostBySecret(proof.HashToken(running))
+		if err != nil {
+			return err
+		}
+		h.Secret = proof.HashToken("another")
+		return tx.PutHost(h)
+	})
+	if status, _ := r.ask("resource=r", running); status != 401 {
+		t.Errorf("a secret that was right and is over: %d", status)
+	}
+	if status, _ := r.ask("resource=r", running); status != 429 {
+		t.Errorf("the same again: %d", status)
+	}
+	r.from = "198.51.100.7:1"
+	if status, _ := r.ask("resource=r", starting); status != 200 {
+		t.Errorf("from elsewhere: %d", status)
+	}
+	r.from = ""
+	r.Clock.Move(time.Minute)
+	if status, _ := r.ask("resource=r", starting); status != 200 {
+		t.Errorf("a minute later: %d", status)
 	}
 }

@@ -26,8 +26,9 @@ type FederatedCredential struct {
 	Description string         `json:"description,omitempty"`
 }
 
-// MaxFederated is how many federated credentials an application or a managed identity may have.
-const MaxFederated = 20
+// MaxFederated is how many federated credentials an application or a managed identity may have. The real service's 20 is a limit
+// that every large cluster meets; ours is there only so that one object cannot fill the database.
+const MaxFederated = 10_000
 
 const (
 	minFederatedName = 3

@@ -55,26 +55,3 @@ func CheckIdentityName(name string) error {
 	}
 	return nil
 }
-
-// HostType is the type of hosts outside clusters to which identities are assigned: a machine, or a runner of pipelines.
-const HostType = "Keyreeve.Identity/hosts"
-
-// Host is such a host. It shows a secret to get tokens, and gets them for the identities that are assigned to it alone.
-type Host struct {
-	Subscription ident.SubscriptionID `json:"subscription"`
-	Tenant       ident.TenantID       `json:"tenant"`
-	Group        string               `json:"group"`
-	Name         string               `json:"name"`
-	Location     string               `json:"location"`
-	// Identities are the ARM ids of the user-assigned identities.
-	Identities []string `json:"identities"`
-	// Secret is the hash of what the host shows; empty until one was made.
-	Secret    string    `json:"secret,omitempty"`
-	SecretAt  time.Time `json:"secretAt,omitzero"`
-	CreatedAt time.Time `json:"createdAt"`
-}
-
-// ID is the ARM id.
-func (h Host) ID() string {
-	return "/subscriptions/" + h.Subscription.String() + "/resourceGroups/" + h.Group + "/providers/" + HostType + "/" + h.Name
-}

@@ -158,32 +158,37 @@ func proxied(c *conf.Serve, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if from, ok := clientOf(c, r.Header.Values("X-Forwarded-For")); ok {
+		if from, hearsay, ok := clientOf(c, r.Header.Values("X-Forwarded-For")); ok {
 			r = r.Clone(r.Context())
 			r.RemoteAddr = netip.AddrPortFrom(from, 0).String()
+			// What the proxies said is known now. What is left came with the request, which somebody else passed on.
+			r.Header.Del("X-Forwarded-For")
+			if hearsay != "" {
+				r.Header.Set("X-Forwarded-For", hearsay)
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// clientOf returns the last address of X-Forwarded-For that is not a proxy's: those before it are hearsay.
-func clientOf(c *conf.Serve, values []string) (netip.Addr, bool) {
+// clientOf returns the last address of X-Forwarded-For that is not a proxy's, and what is before it: that is hearsay.
+func clientOf(c *conf.Serve, values []string) (from netip.Addr, hearsay string, ok bool) {
 	all := strings.Split(strings.Join(values, ","), ",")
-	for _, text := range slices.Backward(all) {
+	for i, text := range slices.Backward(all) {
 		text = strings.TrimSpace(text)
 		a, err := netip.ParseAddr(strings.Trim(text, "[]"))
 		if err != nil {
 			var withPort netip.AddrPort
 			if withPort, err = netip.ParseAddrPort(text); err != nil {
-				return netip.Addr{}, false
+				return netip.Addr{}, "", false
 			}
 			a = withPort.Addr()
 		}
 		if !c.Trusts(a) {
-			return a.Unmap(), true
+			return a.Unmap(), strings.Join(all[:i], ","), true
 		}
 	}
-	return netip.Addr{}, false
+	return netip.Addr{}, "", false
 }
 
 // fileCertificate is a certificate in files that others renew.

@@ -53,8 +53,10 @@ func TestProxies(t *testing.T) {
 		"clear to a stranger":   {"proxy: {terminatesTLS: true, trustedAddresses: [10.0.0.1]}", "192.0.2.1:5", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := ""
-			h := proxied(production(t, test.more), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr }))
+			got, left := "", ""
+			h := proxied(production(t, test.more), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got, left = r.RemoteAddr, r.Header.Get("X-Forwarded-For")
+			}))
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.RemoteAddr = test.peer
 			for _, v := range test.forwarded {
@@ -64,6 +66,10 @@ func TestProxies(t *testing.T) {
 			h.ServeHTTP(w, r)
 			if got != test.want || (test.want == "") != (w.Code == http.StatusForbidden) {
 				t.Errorf("got %q, status %d", got, w.Code)
+			}
+			// What a trusted proxy said is used up, so that the faces see what somebody else passed on and nothing else.
+			if from, ok := strings.CutSuffix(got, ":0"); ok && strings.Contains(left, strings.Trim(from, "[]")) {
+				t.Errorf("X-Forwarded-For is %q after it was read", left)
 			}
 		})
 	}
@@ -75,12 +81,15 @@ func FuzzForwarded(f *testing.F) {
 	f.Add("[::ffff:10.0.0.3]:1,1.2.3.4")
 	f.Fuzz(func(t *testing.T, header string) {
 		c := production(t, "proxy: {trustedAddresses: [10.0.0.0/24]}")
-		a, ok := clientOf(c, []string{header})
+		a, hearsay, ok := clientOf(c, []string{header})
 		if !ok {
 			return
 		}
 		if c.Trusts(a) {
 			t.Errorf("%s is a proxy", a)
+		}
+		if !strings.HasPrefix(header, hearsay) {
+			t.Errorf("%q is not before anything in %q", hearsay, header)
 		}
 		for part := range strings.SplitSeq(header, ",") {
 			part = strings.TrimSpace(part)

@@ -78,10 +78,42 @@ func (tx *Tx) DeleteFederatedCredential(id ident.ObjectID) error {
 	return tx.remove(feed.Private, id.String(), `DELETE FROM federated_credentials WHERE id = $1`, id)
 }
 
-// FederatedCredentials returns the federated credentials with which a client, application or managed identity, may
-// sign in.
-func (tx *Tx) FederatedCredentials(app ident.ClientID) ([]proof.FederatedCredential, error) {
-	return all[proof.FederatedCredential](tx, "federated credential", `SELECT doc FROM federated_credentials WHERE app_id = $1 ORDER BY name_key, id`, app)
+// FederatedCredentials returns the federated credentials of a client, application or managed identity, for one issuer and subject,
+// compared with case.
+func (tx *Tx) FederatedCredentials(app ident.ClientID, issuer, subject string) ([]proof.FederatedCredential, error) {
+	return all[proof.FederatedCredential](tx, "federated credential",
+		`SELECT doc FROM federated_credentials WHERE app_id = $1 AND issuer = $2 AND subject = $3 ORDER BY name_key, id`, app, issuer, subject)
+}
+
+// nearEnough is how many credentials tell how far a token is from all of them.
+const nearEnough = 20
+
+// FederatedCredentialsNear returns a few of the federated credentials of a client: for an issuer, if there are such.
+func (tx *Tx) FederatedCredentialsNear(app ident.ClientID, issuer string) ([]proof.FederatedCredential, error) {
+	list, err := all[proof.FederatedCredential](tx, "federated credential",
+		`SELECT doc FROM federated_credentials WHERE app_id = $1 AND issuer = $2 ORDER BY subject LIMIT $3`, app, issuer, nearEnough)
+	if err != nil || len(list) > 0 {
+		return list, err
+	}
+	return all[proof.FederatedCredential](tx, "federated credential",
+		`SELECT doc FROM federated_credentials WHERE app_id = $1 ORDER BY issuer, subject LIMIT $2`, app, nearEnough)
+}
+
+// FederatedCredentialNamed returns the federated credential of an object that has a name, without case.
+func (tx *Tx) FederatedCredentialNamed(owner ident.ObjectID, name string) (proof.FederatedCredential, error) {
+	return one[proof.FederatedCredential](tx, "federated credential", name,
+		`SELECT doc FROM federated_credentials WHERE owner = $1 AND name_key = $2`, owner, directory.Fold(name))
+}
+
+// FederatedCredential returns the federated credential of an object that has an id.
+func (tx *Tx) FederatedCredential(owner, id ident.ObjectID) (proof.FederatedCredential, error) {
+	return one[proof.FederatedCredential](tx, "federated credential", id.String(),
+		`SELECT doc FROM federated_credentials WHERE owner = $1 AND id = $2`, owner, id)
+}
+
+// CountFederatedCredentials returns how many federated credentials an object has.
+func (tx *Tx) CountFederatedCredentials(owner ident.ObjectID) (int64, error) {
+	return tx.count("federated credential", `SELECT count(*) FROM federated_credentials WHERE owner = $1`, owner)
 }
 
 // FederatedCredentialsOf returns the federated credentials that one object has, by name.

@@ -76,13 +76,26 @@ func TestWorkloadIdentity(t *testing.T) {
 		t.Error(out)
 	}
 
+	// The token that the kubelet puts where the pod's variable says, of the pod and none other.
 	file := filepath.Join(t.TempDir(), "token")
-	project := func(account string) {
+	project := func(pod string) {
 		t.Helper()
-		token := on("-n", "shop", "create", "token", account, "--audience", exchange)
+		path := on("-n", "shop", "exec", "web", "--", "printenv", "AZURE_FEDERATED_TOKEN_FILE")
+		token := on("-n", "shop", "exec", pod, "--", "cat", path)
 		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if out, ok := p.tryKubectl("--context", "c1-admin", "-n", "shop", "exec", "plain", "--", "cat", "/var/run/secrets/azure/wi/token/azure-identity-token"); ok {
+		t.Errorf("a pod that did not ask has a token: %s", out)
+	}
+	if out, ok := p.tryKubectl("--context", "c1-admin", "-n", "shop", "exec", "web", "--", "curl", "-H", "Metadata: true",
+		"http://169.254.169.254/metadata/identity/oauth2/token?resource=https://management.azure.com/"); ok || !strings.Contains(out, "is not run") {
+		t.Errorf("a pod asked for the node's token: %s", out)
+	}
+	on("-n", "shop", "run", "other", "--image", "web", "--labels", "azure.workload.identity/use=true", "--overrides", `{"spec":{"serviceAccountName":"other"}}`)
+	for _, pod := range []string{"web", "plain", "other"} {
+		on("-n", "shop", "wait", "pod/"+pod, "--for=condition=Ready", "--timeout=60s")
 	}
 	project("web")
 	login := strings.TrimSuffix(lookup(p.env, "KEYREEVE_LOGIN_URL"), "/") + "/"
@@ -106,9 +119,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	}
 
 	// The key that signs is rotated: what the old one signed lives out its time.
-	arm := lookup(p.env, "KEYREEVE_ARM_URL")
-	p.az("rest", "--method", "post", "--url", arm+p.az("aks", "show", "-g", "rg", "-n", "c1", "--query", "id", "-o", "tsv")+"/rotateServiceAccountSigningKeys?api-version=2025-02-01")
-	p.az("aks", "wait", "-g", "rg", "-n", "c1", "--updated", "--interval", "1")
+	p.az("aks", "oidc-issuer", "rotate-signing-keys", "-g", "rg", "-n", "c1", "--yes")
 	if keys() != 2 {
 		t.Errorf("%d keys are published after a rotation, want the old one and the new one", keys())
 	}
@@ -129,7 +140,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	if err := ask(); err == nil || !strings.Contains(err.Error(), "AADSTS700") {
 		t.Errorf("without the federated credential: %v", err)
 	}
-	if _, stderr, status := harness.Run(t, p.env, "clients/az", "rest", "--method", "put", "--url", arm+c1(p)+"?api-version=2025-02-01", "--body",
+	if _, stderr, status := harness.Run(t, p.env, "clients/az", "rest", "--method", "put", "--url", lookup(p.env, "KEYREEVE_ARM_URL")+c1(p)+"?api-version=2025-02-01", "--body",
 		`{"location":"eastus","properties":{"oidcIssuerProfile":{"enabled":false}}}`); status == 0 || !strings.Contains(stderr, "OIDCIssuerFeatureCannotBeDisabled") {
 		t.Errorf("the issuer was disabled: %s", stderr)
 	}

@@ -297,13 +297,14 @@ func (w *modeWorld) servicePrincipal(t *testing.T) []modeRow {
 	pfx := filepath.Join(t.TempDir(), "cert.pfx")
 	writeFile(t, pfx, pfxOf(t, made.FileWithCertAndPrivateKey, "the password"))
 
-	f := newForge(t)
-	f.subject = "sc://contoso/shop/keyreeve"
-	credential, err := json.Marshal(map[string]any{"name": "pipelines", "issuer": f.URL, "subject": f.subject, "audiences": []string{exchange}})
-	if err != nil {
-		t.Fatal(err)
+	f := harness.NewForge(t)
+	for name, subject := range map[string]string{harness.Pipelines: "sc://contoso/shop/keyreeve", harness.GitHub: "repo:contoso/shop:ref:refs/heads/main"} {
+		credential, err := json.Marshal(map[string]any{"name": name, "issuer": f.Issuer(name), "subject": subject, "audiences": []string{exchange}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.p.az("ad", "app", "federated-credential", "create", "--id", app, "--parameters", string(credential), "-o", "none")
 	}
-	w.p.az("ad", "app", "federated-credential", "create", "--id", app, "--parameters", string(credential), "-o", "none")
 
 	with := func(more ...string) []string { return w.common(aksServer, more...) }
 	spn := func(more ...string) []string {
@@ -326,15 +327,13 @@ func (w *modeWorld) servicePrincipal(t *testing.T) []modeRow {
 		},
 		{
 			name: "azurepipelines", args: with("-l", "azurepipelines", "--client-id", app, "--azure-pipelines-service-connection-id", "connection"),
-			env: []string{"SYSTEM_OIDCREQUESTURI=" + f.URL + "/pipelines", "SYSTEM_ACCESSTOKEN=job"}, as: object,
+			env: f.Env(), as: object,
 		},
-		{name: "azurepipelines by environment", args: with("-l", "azurepipelines"), env: []string{
-			"SYSTEM_OIDCREQUESTURI=" + f.URL + "/pipelines", "SYSTEM_ACCESSTOKEN=job", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID=connection",
-			"AZURESUBSCRIPTION_CLIENT_ID=" + app, "AZURESUBSCRIPTION_TENANT_ID=" + w.k.Admin.TenantID,
-		}, as: object},
-		{name: "workloadidentity, GitHub Actions", args: with("-l", "workloadidentity", "--client-id", app), env: []string{
-			"ACTIONS_ID_TOKEN_REQUEST_URL=" + f.URL + "/actions?v=1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=job",
-		}, as: object},
+		{
+			name: "azurepipelines by environment", args: with("-l", "azurepipelines"), as: object, env: append(f.Env(),
+				"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID=connection", "AZURESUBSCRIPTION_CLIENT_ID="+app, "AZURESUBSCRIPTION_TENANT_ID="+w.k.Admin.TenantID),
+		},
+		{name: "workloadidentity, GitHub Actions", args: with("-l", "workloadidentity", "--client-id", app), env: f.Env(), as: object},
 	}
 }
 

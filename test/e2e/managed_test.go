@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"os"
@@ -109,6 +110,8 @@ func TestManagedIdentity(t *testing.T) {
 		}
 	}
 
+	ownIdentity(t, k, p, group)
+
 	// Azure's kubelogin, for a cluster's API server.
 	kube := append(k.Env(t.TempDir()), "IDENTITY_ENDPOINT="+endpoint, "IDENTITY_HEADER="+secret)
 	if out := harness.Must(t, kube, "clients/kubelogin", "get-token", "-l", "msi", "--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630"); !strings.Contains(out, `"token":"ey`) {
@@ -126,6 +129,67 @@ func TestManagedIdentity(t *testing.T) {
 	p.az("identity", "delete", "--ids", runner)
 	if text := refused(secret, ""); !strings.Contains(text, "Identity not found") {
 		t.Errorf("an identity that is gone: %s", text)
+	}
+	identity("runner")
+	if text := refused(secret, ""); !strings.Contains(text, "Identity not found") {
+		t.Errorf("another identity of the same name: %s", text)
+	}
+}
+
+// ownIdentity gives a host an identity of its own beside a user-assigned one: it is the one that is meant when none is named, and the
+// host is a resource like others.
+func ownIdentity(t *testing.T, k *harness.Keyreeve, p person, group string) {
+	t.Helper()
+	other := p.az("identity", "show", "-g", "rg", "-n", "other", "--query", "id", "-o", "tsv")
+	file := filepath.Join(t.TempDir(), "own")
+	out := harness.Must(t, p.env, "keyreeve", "identity", "host", "own", "-g", "rg", "--system-assigned", "--identity", other, "--secret-file", file)
+	_, rest, _ := strings.Cut(out, "IDENTITY_ENDPOINT=")
+	address := agent(t, p.env, strings.Fields(rest)[0], file)
+	p.az("tag", "create", "--resource-id", group+"/providers/Keyreeve.Identity/hosts/own", "--tags", "team=ci", "-o", "none")
+	shown := strings.Fields(p.az("resource", "show", "-g", "rg", "--resource-type", "Keyreeve.Identity/hosts", "-n", "own",
+		"--query", "[identity.type, identity.principalId, tags.team]", "-o", "tsv"))
+	if len(shown) != 4 || shown[0]+shown[1] != "SystemAssigned,UserAssigned" || shown[3] != "ci" {
+		t.Fatal(shown)
+	}
+	principal := shown[2]
+	host := append(apart(t, k), "AZURE_POD_IDENTITY_AUTHORITY_HOST="+address)
+	login := func(args ...string) (string, bool) {
+		_, stderr, status := harness.Run(t, host, "clients/az", append([]string{"login", "--identity", "-o", "none"}, args...)...)
+		return stderr, status == 0
+	}
+	if stderr, ok := login("--allow-no-subscriptions"); !ok {
+		t.Fatal(stderr)
+	}
+	if _, _, status := harness.Run(t, host, "clients/az", "group", "show", "-n", "rg"); status == 0 {
+		t.Error("a host's own identity has rights that nobody gave it")
+	}
+	p.assignRole(principal, "Reader", group)
+	if stderr, ok := login(); !ok {
+		t.Fatal(stderr)
+	}
+	harness.Must(t, host, "clients/az", "group", "show", "-n", "rg", "-o", "none")
+	token := harness.Must(t, host, "clients/az", "account", "get-access-token", "--query", "accessToken", "-o", "tsv")
+	parts := strings.Split(token, ".")
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || !strings.Contains(string(claims), principal) || !strings.Contains(string(claims), "/providers/Keyreeve.Identity/hosts/own") {
+		t.Errorf("the token is not the host's own: %s %v", claims, err)
+	}
+	if stderr, ok := login("--allow-no-subscriptions", "--resource-id", other); !ok {
+		t.Error(stderr)
+	}
+	if out := p.az("resource", "list", "-g", "rg", "--resource-type", "Keyreeve.Identity/hosts", "--query", "[].name", "-o", "tsv"); out != "ci-1\nown" {
+		t.Errorf("the group's hosts: %q", out)
+	}
+	p.az("resource", "delete", "-g", "rg", "--resource-type", "Keyreeve.Identity/hosts", "-n", "own")
+	if _, _, status := harness.Run(t, p.env, "clients/az", "ad", "sp", "show", "--id", principal); status == 0 {
+		t.Error("the identity outlived its host")
+	}
+	if out := p.az("role", "assignment", "list", "--scope", group, "--query", "[?principalId=='"+principal+"'].principalName", "-o", "tsv"); out != "" {
+		t.Errorf("the principal that is gone has the name %q", out)
+	}
+	// Its token is over with it.
+	if _, _, status := harness.Run(t, host, "clients/az", "group", "show", "-n", "rg"); status == 0 {
+		t.Error("the token of an identity that is gone still counts")
 	}
 }
 

@@ -175,8 +175,8 @@ rules: [{apiGroups: [lab.test], resources: [shelves], verbs: [create, update, pa
 // holders makes every holder: five roles, two scopes, four ways to hold it.
 func (e *estate) holders(c target, robots map[string]robot) []holder {
 	e.t.Helper()
-	outside := newForge(e.t)
-	outside.subject = "holder"
+	outside := harness.NewForge(e.t)
+	outside.Be(harness.GitHub, "holder")
 	custom := ident.New[ident.GUID]().String()
 	e.manage(http.MethodPut, e.root+"/providers/Microsoft.Authorization/roleDefinitions/"+custom, authorizationVersion, map[string]any{"properties": map[string]any{
 		"roleName": "Look around", "type": "CustomRole", "assignableScopes": []string{e.root},
@@ -203,7 +203,7 @@ func (e *estate) holders(c target, robots map[string]robot) []holder {
 
 			id, client := e.managedIdentity("identity"+where+strings.ToLower(letter), outside)
 			e.assign(c.id+scope, role, id, "ServicePrincipal")
-			token = e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_assertion_type": {jwtBearer}, "client_assertion": {outside.token(exchange)}})
+			token = e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_assertion_type": {jwtBearer}, "client_assertion": {outside.Token(harness.GitHub, exchange)}})
 			out = append(out, holder{letter, role, scope, "managed identity", id, e.byToken(c, token)})
 		}
 	}
@@ -213,7 +213,7 @@ func (e *estate) holders(c target, robots map[string]robot) []holder {
 const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // managedIdentity makes a user-assigned identity that signs in with tokens of the forge, and returns its principal and client id.
-func (e *estate) managedIdentity(name string, from *forge) (principal, client string) {
+func (e *estate) managedIdentity(name string, from *harness.Forge) (principal, client string) {
 	e.t.Helper()
 	var out struct {
 		Properties struct{ PrincipalID, ClientID string }
@@ -222,7 +222,7 @@ func (e *estate) managedIdentity(name string, from *forge) (principal, client st
 	path := e.root + "/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
 	e.manage(http.MethodPut, path, version, map[string]any{"location": "eastus"}, &out)
 	e.manage(http.MethodPut, path+"/federatedIdentityCredentials/one", version, map[string]any{"properties": map[string]any{
-		"issuer": from.URL, "subject": from.subject, "audiences": []string{exchange},
+		"issuer": from.Issuer(harness.GitHub), "subject": "holder", "audiences": []string{exchange},
 	}}, nil)
 	return out.Properties.PrincipalID, out.Properties.ClientID
 }

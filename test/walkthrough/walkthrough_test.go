@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,12 @@ func runPage(t *testing.T, root string, steps []Step) {
 		"GOFLAGS="+os.Getenv("GOFLAGS"), "GOPROXY="+os.Getenv("GOPROXY"), "KEYREEVE_CACHE="+cacheDir(),
 		"GOCACHE="+os.Getenv("GOCACHE"),
 	)
+	// A service of pipelines, for a page that plays one of its jobs. On other pages its variables would be taken for those of a
+	// runner.
+	if slices.ContainsFunc(steps, func(s Step) bool { return strings.Contains(s.Command, "GITHUB_ISSUER") }) {
+		f := harness.NewForge(t)
+		env = append(append(env, "GITHUB_ISSUER="+f.Issuer(harness.GitHub), "PIPELINES_ISSUER="+f.Issuer(harness.Pipelines)), f.Env()...)
+	}
 	dir := workDir(t, root)
 	s, err := StartSession(t.Context(), dir, env)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/audit"
-	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/proof"
@@ -16,10 +15,6 @@ import (
 )
 
 const federatedType = resource.IdentityType + "/federatedIdentityCredentials"
-
-// mostFederated bounds the federated credentials of an identity. The real service's 20 is a limit that every large
-// cluster meets; ours is there only so that one identity cannot fill the database.
-const mostFederated = 10_000
 
 func (h *Handler) mountFederated(route func(method, pattern, action string, handle arm.HandlerFunc)) {
 	const set = itemPath + "/federatedIdentityCredentials"
@@ -49,30 +44,26 @@ func renderFederated(i resource.Identity, c proof.FederatedCredential) federated
 	}
 }
 
-// named finds the credential of a path among those of its identity.
-func named(r *arm.Request, list []proof.FederatedCredential) (proof.FederatedCredential, bool) {
-	for _, c := range list {
-		if directory.Fold(c.Name) == directory.Fold(r.Param("credential")) {
-			return c, true
-		}
+// named reads the identity and the credential of a path; found is false if there is no such credential.
+func named(tx *store.Tx, r *arm.Request) (i resource.Identity, c proof.FederatedCredential, found bool, err error) {
+	if i, err = find(tx, r); err != nil {
+		return i, c, false, err
 	}
-	return proof.FederatedCredential{}, false
-}
-
-// federated reads the identity of a path and its credentials.
-func federated(tx *store.Tx, r *arm.Request) (resource.Identity, []proof.FederatedCredential, error) {
-	i, err := find(tx, r)
-	if err != nil {
-		return i, nil, err
+	c, err = tx.FederatedCredentialNamed(i.Principal, r.Param("credential"))
+	if store.IsNotFound(err) {
+		return i, c, false, nil
 	}
-	list, err := tx.FederatedCredentialsOf(i.Principal)
-	return i, list, err
+	return i, c, err == nil, err
 }
 
 func (h *Handler) listFederated(_ http.ResponseWriter, r *arm.Request) error {
 	value := []federatedBody{}
 	err := h.DB.View(r.Context(), func(tx *store.Tx) error {
-		i, list, err := federated(tx, r)
+		i, err := find(tx, r)
+		if err != nil {
+			return err
+		}
+		list, err := tx.FederatedCredentialsOf(i.Principal)
 		for _, c := range list {
 			value = append(value, renderFederated(i, c))
 		}
@@ -87,11 +78,10 @@ func (h *Handler) listFederated(_ http.ResponseWriter, r *arm.Request) error {
 func (h *Handler) getFederated(_ http.ResponseWriter, r *arm.Request) error {
 	var out federatedBody
 	err := h.DB.View(r.Context(), func(tx *store.Tx) error {
-		i, list, err := federated(tx, r)
+		i, c, ok, err := named(tx, r)
 		if err != nil {
 			return err
 		}
-		c, ok := named(r, list)
 		if !ok {
 			return arm.ResourceNotFound(federatedType, r.Param("name")+"/"+r.Param("credential"), r.Param("group"))
 		}
@@ -112,14 +102,17 @@ func (h *Handler) putFederated(_ http.ResponseWriter, r *arm.Request) error {
 	var out federatedBody
 	status := http.StatusOK
 	_, err := h.DB.Update(r.Context(), func(tx *store.Tx) error {
-		i, list, err := federated(tx, r)
+		i, c, exists, err := named(tx, r)
 		if err != nil {
 			return err
 		}
-		c, exists := named(r, list)
 		if !exists {
-			if len(list) >= mostFederated {
-				return fault.New(fault.Invalid, "BadRequest", "An identity has at most %d federated identity credentials.", mostFederated)
+			n, err := tx.CountFederatedCredentials(i.Principal)
+			if err != nil {
+				return err
+			}
+			if n >= proof.MaxFederated {
+				return fault.New(fault.Invalid, "BadRequest", "An identity has at most %d federated identity credentials.", proof.MaxFederated)
 			}
 			status = http.StatusCreated
 			c = proof.FederatedCredential{ID: ident.New[ident.ObjectID](), Owner: i.Principal, Tenant: i.Tenant, AppID: i.Client, Name: r.Param("credential")}
@@ -128,12 +121,11 @@ func (h *Handler) putFederated(_ http.ResponseWriter, r *arm.Request) error {
 		if err := checkFederated(c); err != nil {
 			return err
 		}
-		for _, o := range list {
-			if o.ID != c.ID && o.Issuer == c.Issuer && o.Subject == c.Subject {
-				return fault.New(fault.Conflict, "Conflict", "Issuer and subject combination already exists for this Managed Identity.")
-			}
+		err = tx.PutFederatedCredential(c)
+		if store.IsExists(err) {
+			return fault.New(fault.Conflict, "Conflict", "Issuer and subject combination already exists for this Managed Identity.").Because(err)
 		}
-		if err := tx.PutFederatedCredential(c); err != nil {
+		if err != nil {
 			return err
 		}
 		out = renderFederated(i, c)
@@ -167,11 +159,10 @@ func checkFederated(c proof.FederatedCredential) error {
 func (h *Handler) removeFederated(w http.ResponseWriter, r *arm.Request) error {
 	status := http.StatusOK
 	_, err := h.DB.Update(r.Context(), func(tx *store.Tx) error {
-		i, list, err := federated(tx, r)
+		i, c, ok, err := named(tx, r)
 		if err != nil {
 			return err
 		}
-		c, ok := named(r, list)
 		if !ok {
 			status = http.StatusNoContent
 			return nil

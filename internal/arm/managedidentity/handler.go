@@ -109,9 +109,15 @@ type sent struct {
 
 // readBody reads a body. Members that the service owns may come back and change nothing.
 func readBody(r *arm.Request) (sent, error) {
+	in, _, err := readMembers(r)
+	return in, err
+}
+
+// readMembers also returns every member of the body.
+func readMembers(r *arm.Request) (sent, map[string]json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := r.DecodeJSON(&members); err != nil {
-		return sent{}, err
+		return sent{}, nil, err
 	}
 	var out sent
 	for k, v := range members {
@@ -125,10 +131,10 @@ func readBody(r *arm.Request) (sent, error) {
 			continue
 		}
 		if err := json.Unmarshal(v, into); err != nil {
-			return sent{}, fault.New(fault.Invalid, "InvalidRequestContent", "The request content was invalid: '%s' is of the wrong type.", k).At(k).Because(err)
+			return sent{}, nil, fault.New(fault.Invalid, "InvalidRequestContent", "The request content was invalid: '%s' is of the wrong type.", k).At(k).Because(err)
 		}
 	}
-	return out, checkTags(out.Tags)
+	return out, members, checkTags(out.Tags)
 }
 
 func checkTags(tags map[string]string) error {
@@ -170,9 +176,7 @@ func (h *Handler) put(_ http.ResponseWriter, r *arm.Request) error {
 		case err != nil:
 			return err
 		case !strings.EqualFold(i.Location, location):
-			return fault.New(fault.Conflict, "InvalidResourceLocation",
-				"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. "+
-					"Please select a new resource name.", i.Name, i.Location, i.Group, location)
+			return moved(i.Name, i.Location, i.Group, location)
 		}
 		i.Tags = maps.Clone(in.Tags)
 		if err := tx.PutIdentity(i); err != nil {
@@ -192,6 +196,13 @@ func New(sub ident.SubscriptionID, tenant ident.TenantID, group, name, location 
 		Subscription: sub, Tenant: tenant, Group: group, Name: name, Location: location, CreatedAt: now.UTC(),
 		Principal: ident.New[ident.ObjectID](), Client: ident.New[ident.ClientID](),
 	}
+}
+
+// moved refuses a resource in another place than it is in.
+func moved(name, location, group, to string) error {
+	return fault.New(fault.Conflict, "InvalidResourceLocation",
+		"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. "+
+			"Please select a new resource name.", name, location, group, to)
 }
 
 // place returns a location's name.
@@ -278,17 +289,22 @@ func (h *Handler) remove(w http.ResponseWriter, r *arm.Request) error {
 
 // forget removes an identity, and what was said about access to it.
 func forget(tx *store.Tx, i resource.Identity) error {
-	if err := tx.DeleteAssignmentsBelow(i.ID()); err != nil {
-		return err
-	}
-	id, err := ident.ParseResourceID(i.ID())
-	if err != nil {
-		return fault.Wrap(err, "identity %s", i.ID())
-	}
-	if err := tx.DeleteLocksBelow(id.String()); err != nil {
+	if err := forgetScope(tx, i.ID()); err != nil {
 		return err
 	}
 	return tx.DeleteIdentity(i)
+}
+
+// forgetScope removes the role assignments and locks of a resource that goes.
+func forgetScope(tx *store.Tx, scope string) error {
+	if err := tx.DeleteAssignmentsBelow(scope); err != nil {
+		return err
+	}
+	id, err := ident.ParseResourceID(scope)
+	if err != nil {
+		return fault.Wrap(err, "resource %s", scope)
+	}
+	return tx.DeleteLocksBelow(id.String())
 }
 
 // revokeTokens ends every token that was issued to the identity.
@@ -317,47 +333,66 @@ func (h *Handler) revokeTokens(w http.ResponseWriter, r *arm.Request) error {
 
 // list answers with the identities of a subscription, or of a group, that the caller may read.
 func (h *Handler) list(grouped bool) arm.HandlerFunc {
+	return readable(h, read, func(tx *store.Tx, r *arm.Request) ([]body, error) {
+		g, err := groupIn(tx, r, grouped)
+		if err != nil {
+			return nil, err
+		}
+		list, err := identitiesIn(tx, r.Subscription.ID, g)
+		var out []body
+		for _, i := range list {
+			out = append(out, render(i))
+		}
+		return out, err
+	}, func(b body) string { return b.ID })
+}
+
+// readable answers with those of a list of resources that the caller may read.
+func readable[T any](h *Handler, action string, find func(*store.Tx, *arm.Request) ([]T, error), id func(T) string) arm.HandlerFunc {
 	return func(_ http.ResponseWriter, r *arm.Request) error {
-		all, err := r.Allowed(read, r.Scope)
+		all, err := r.Allowed(action, r.Scope)
 		if err != nil {
 			return err
 		}
 		if !all && !r.HoldsRole(r.Scope) {
-			return r.NotAuthorized(read, r.Scope)
+			return r.NotAuthorized(action, r.Scope)
 		}
-		var list []resource.Identity
+		var list []T
 		err = h.DB.View(r.Context(), func(tx *store.Tx) error {
-			list, err = inScope(tx, r, grouped)
+			list, err = find(tx, r)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		value := []body{}
-		for _, i := range list {
-			ok := all
-			if !ok {
-				if ok, err = r.Allowed(read, i.ID()); err != nil {
-					return err
-				}
+		value := []T{}
+		for _, one := range list {
+			ok, err := r.Allowed(action, id(one))
+			if err != nil {
+				return err
 			}
 			if ok {
-				value = append(value, render(i))
+				value = append(value, one)
 			}
 		}
 		return r.WriteJSON(http.StatusOK, map[string]any{"value": value})
 	}
 }
 
-// inScope reads the identities of a request's subscription, or of its group.
-func inScope(tx *store.Tx, r *arm.Request, grouped bool) ([]resource.Identity, error) {
-	list, err := tx.Identities(r.Subscription.ID)
-	if err != nil || !grouped {
-		return list, err
+// groupIn is the name of the resource group that a list is of; empty for the whole subscription.
+func groupIn(tx *store.Tx, r *arm.Request, grouped bool) (string, error) {
+	if !grouped {
+		return "", nil
 	}
 	g, err := arm.ResourceGroup(tx, r.Subscription.ID, r.Param("group"))
-	if err != nil {
-		return nil, err
+	return g.Name, err
+}
+
+// identitiesIn reads the identities of a subscription, or of one of its groups.
+func identitiesIn(tx *store.Tx, sub ident.SubscriptionID, group string) ([]resource.Identity, error) {
+	list, err := tx.Identities(sub)
+	if err != nil || group == "" {
+		return list, err
 	}
-	return slices.DeleteFunc(list, func(i resource.Identity) bool { return !strings.EqualFold(i.Group, g.Name) }), nil
+	return slices.DeleteFunc(list, func(i resource.Identity) bool { return !strings.EqualFold(i.Group, group) }), nil
 }

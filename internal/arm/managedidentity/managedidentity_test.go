@@ -9,6 +9,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
+	"github.com/keyreeve/keyreeve/internal/proof"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/resource"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -23,7 +24,7 @@ const (
 func rig(t *testing.T) *armtest.Rig {
 	t.Helper()
 	r := armtest.New(t)
-	(&managedidentity.Handler{DB: r.DB, Now: r.Clock.Now}).Mount(r.Face)
+	(&managedidentity.Handler{DB: r.DB, EndpointURL: "https://login.test/msi/token", Now: r.Clock.Now}).Mount(r.Face)
 	r.Update(func(tx *store.Tx) error {
 		return tx.PutResourceGroup(resource.Group{
 			Subscription: ident.MustParse[ident.SubscriptionID](armtest.Sub), Name: "rg1", Location: "westus2", State: "Succeeded", CreatedAt: r.Clock.Now(),
@@ -165,6 +166,26 @@ func TestFederatedCredentials(t *testing.T) {
 	for n := range 50 { // no small limit
 		r.Do("PUT", fmt.Sprintf("%s/pod-%d", set, n), armtest.Owner, federated(issuer, fmt.Sprintf("system:serviceaccount:shop:pod-%d", n), audience)).Want(201, "")
 	}
+	extra := proof.FederatedCredential{Owner: i.Properties.PrincipalID, AppID: i.Properties.ClientID, Issuer: "https://other.test", Audiences: []string{audience}}
+	fill := func(change func(*store.Tx, ident.ObjectID) error) {
+		r.Update(func(tx *store.Tx) error {
+			for n := range proof.MaxFederated - 52 {
+				if err := change(tx, ident.Derive[ident.ObjectID]("test.fill", fmt.Sprint(n))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	fill(func(tx *store.Tx, id ident.ObjectID) error {
+		extra.ID, extra.Name, extra.Subject = id, "fill-"+id.String(), id.String()
+		return tx.PutFederatedCredential(extra)
+	})
+	if a := r.Do("PUT", set+"/last", armtest.Owner, federated(issuer, "last", audience)).Want(400, "BadRequest"); !strings.Contains(a.Message(), "at most 10000") {
+		t.Error(a.Message())
+	}
+	r.Do("PUT", set+"/web", armtest.Owner, federated(issuer, subject+"2", audience)).Want(200, "") // one that is there may change
+	fill(func(tx *store.Tx, id ident.ObjectID) error { return tx.DeleteFederatedCredential(id) })
 	var list struct {
 		Value []struct {
 			ID, Name, Type string

@@ -1,13 +1,10 @@
 package managedidentity
 
 import (
-	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
-	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/managedcluster"
 	"github.com/keyreeve/keyreeve/internal/resource"
@@ -50,7 +47,7 @@ func (h *Handler) associated(_ http.ResponseWriter, r *arm.Request) error {
 				return err
 			}
 			for _, host := range hosts {
-				if slices.Contains(host.Identities, i.ID()) {
+				if a, ok := host.AssignedTo(i.ID()); ok && a.Principal == i.Principal {
 					add(sub, host.Group, host.Name, strings.ToLower(resource.HostType), host.ID())
 				}
 			}
@@ -79,123 +76,39 @@ func (h *Handler) systemAssigned(_ http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	missing := arm.ResourceNotFound(kind, "default", owner.Group)
-	var out body
+	out := body{Name: "default", Type: kind, Tags: map[string]string{}}
 	err = h.DB.View(r.Context(), func(tx *store.Tx) error {
-		if !strings.EqualFold(owner.Type(), managedcluster.Type) {
+		var own resource.OwnIdentity
+		switch {
+		case strings.EqualFold(owner.Type(), managedcluster.Type):
+			c, err := tx.ClusterByResource(owner.String())
+			if err != nil {
+				return err
+			}
+			if !c.IsAttached() && c.ControlPlane.System() {
+				own = resource.OwnIdentity{Principal: c.ControlPlane.Object, Client: c.ControlPlane.Client}
+			}
+			out.ID, out.Location, out.Properties.Tenant = c.ResourceID(), c.Location, c.Tenant
+		case strings.EqualFold(owner.Type(), resource.HostType):
+			host, err := tx.Host(owner.String())
+			if err != nil {
+				return err
+			}
+			own = host.Own
+			out.ID, out.Location, out.Properties.Tenant = host.ID(), host.Location, host.Tenant
+		}
+		if own.IsZero() {
 			return missing
 		}
-		c, err := tx.ClusterByResource(owner.String())
-		if store.IsNotFound(err) || err == nil && (c.IsAttached() || !c.ControlPlane.System()) {
-			return missing
-		}
-		out = body{
-			ID: c.ResourceID() + "/providers/" + kind + "/default", Name: "default", Type: kind, Location: c.Location, Tags: map[string]string{},
-			Properties: bodyProperties{Tenant: c.Tenant, Principal: c.ControlPlane.Object, Client: c.ControlPlane.Client},
-		}
-		return err
+		out.ID += "/providers/" + kind + "/default"
+		out.Properties.Principal, out.Properties.Client = own.Principal, own.Client
+		return nil
 	})
+	if store.IsNotFound(err) {
+		return missing
+	}
 	if err != nil {
 		return err
 	}
 	return r.WriteJSON(http.StatusOK, out)
-}
-
-// The Contents of resource groups.
-
-func generic(i resource.Identity) arm.GenericResource {
-	created := i.CreatedAt
-	return arm.GenericResource{
-		ID: i.ID(), Name: i.Name, Type: resource.IdentityType, Location: i.Location, Tags: i.Tags, CreatedTime: &created, ProvisioningState: "Succeeded",
-	}
-}
-
-// Resources lists the identities of a subscription, or of one of its groups.
-func (h *Handler) Resources(tx *store.Tx, sub ident.SubscriptionID, group string) ([]arm.GenericResource, error) {
-	list, err := tx.Identities(sub)
-	if err != nil {
-		return nil, err
-	}
-	var out []arm.GenericResource
-	for _, i := range list {
-		if group == "" || strings.EqualFold(i.Group, group) {
-			out = append(out, generic(i))
-		}
-	}
-	return out, nil
-}
-
-// byID reads the identity that an id names; known is false if it names something else.
-func byID(tx *store.Tx, id ident.ResourceID) (i resource.Identity, known bool, err error) {
-	if !strings.EqualFold(id.Type(), resource.IdentityType) {
-		return i, false, nil
-	}
-	i, err = tx.Identity(id.String())
-	return i, true, err
-}
-
-// Exists reports whether an identity is there.
-func (h *Handler) Exists(tx *store.Tx, id ident.ResourceID) (exists, known bool, err error) {
-	_, known, err = byID(tx, id)
-	if store.IsNotFound(err) {
-		return false, known, nil
-	}
-	return known && err == nil, known, err
-}
-
-// Tags returns an identity with its tags.
-func (h *Handler) Tags(tx *store.Tx, id ident.ResourceID) (arm.GenericResource, bool, error) {
-	i, known, err := byID(tx, id)
-	if store.IsNotFound(err) || !known {
-		return arm.GenericResource{}, false, nil
-	}
-	return generic(i), err == nil, err
-}
-
-// SetTags replaces an identity's tags.
-func (h *Handler) SetTags(tx *store.Tx, _ *arm.Request, id ident.ResourceID, tags map[string]string) error {
-	i, known, err := byID(tx, id)
-	if err != nil || !known {
-		return err
-	}
-	if err := checkTags(tags); err != nil {
-		return err
-	}
-	i.Tags = tags
-	return tx.PutIdentity(i)
-}
-
-// DeleteAll deletes every identity and host of a group.
-func (h *Handler) DeleteAll(ctx context.Context, sub ident.SubscriptionID, group string) error {
-	_, err := h.DB.Update(ctx, func(tx *store.Tx) error {
-		hosts, err := tx.Hosts(sub)
-		if err != nil {
-			return err
-		}
-		for _, host := range hosts {
-			if strings.EqualFold(host.Group, group) {
-				if err := tx.DeleteHost(host.ID()); err != nil {
-					return err
-				}
-			}
-		}
-		list, err := tx.Identities(sub)
-		if err != nil {
-			return err
-		}
-		for _, i := range list {
-			if !strings.EqualFold(i.Group, group) {
-				continue
-			}
-			if err := forget(tx, i); err != nil {
-				return err
-			}
-			if err := tx.Audit(audit.Record{
-				At: h.Now().UTC(), Event: audit.IdentityDeleted, Tenant: i.Tenant, ActorName: "deletion of the resource group", Target: i.ID(),
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return err
 }

@@ -57,6 +57,9 @@ func providers() []provider {
 		"2025-05-01", "2025-03-01", "2025-02-01", "2024-09-01", "2024-05-01", "2023-10-01", "2023-06-01", "2022-11-01", "2022-04-01",
 	}
 	return []provider{
+		{namespace: "Keyreeve.Identity", free: true, types: []providedType{
+			{name: "hosts", placed: true, versions: []string{"2025-11-01"}},
+		}},
 		{namespace: "Microsoft.Authorization", free: true, types: []providedType{
 			{name: "roleAssignments", versions: authorization},
 			{name: "roleDefinitions", versions: authorization},

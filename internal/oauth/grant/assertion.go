@@ -108,16 +108,11 @@ func (h Handler) isEndpoint(req *request, aud string) bool {
 // checkFederated checks a token of an issuer that the application or the managed identity trusts. Keys are looked up
 // only for issuers that a credential names.
 func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Assertion) error {
-	var list []proof.FederatedCredential
-	err := h.DB.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.FederatedCredentials(req.client.ID)
-		return err
-	})
+	c, m, err := h.trusts(ctx, req, a)
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(c proof.FederatedCredential) bool { return !req.client.Owns(c.Owner) })
-	if _, m := a.Federated(list); m != proof.Match {
+	if m != proof.Match {
 		return oauth.NoFederatedCredential(int(m), consent.Clip(a.Issuer), consent.Clip(a.Subject), consent.Clip(strings.Join(a.Audiences, ", ")))
 	}
 	if !a.Timely(req.now, false) {
@@ -126,7 +121,7 @@ func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Asser
 	if h.Issuers == nil {
 		return oauth.IssuerUnknown(consent.Clip(a.Issuer))
 	}
-	keys, ok, err := h.Issuers.Keys(ctx, a.Issuer, a.KeyID)
+	keys, ok, err := h.Issuers.Keys(ctx, c.Issuer, a.KeyID)
 	if err != nil || !ok {
 		return oauth.IssuerUnknown(consent.Clip(a.Issuer)).Because(err)
 	}
@@ -134,6 +129,23 @@ func (h Handler) checkFederated(ctx context.Context, req *request, a proof.Asser
 		return nil
 	}
 	return oauth.AssertionForged()
+}
+
+// trusts finds the federated credential that an assertion meets, and says how far it is from all of them if there is none. However
+// many a client has, few are read.
+func (h Handler) trusts(ctx context.Context, req *request, a proof.Assertion) (c proof.FederatedCredential, m proof.Mismatch, err error) {
+	owned := func(list []proof.FederatedCredential) []proof.FederatedCredential {
+		return slices.DeleteFunc(list, func(c proof.FederatedCredential) bool { return !req.client.Owns(c.Owner) })
+	}
+	err = h.DB.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.FederatedCredentials(req.client.ID, a.Issuer, a.Subject)
+		if list = owned(list); err == nil && len(list) == 0 {
+			list, err = tx.FederatedCredentialsNear(req.client.ID, a.Issuer)
+		}
+		c, m = a.Federated(owned(list))
+		return err
+	})
+	return c, m, err
 }
 
 // replays remembers from where statements were presented that applications made about themselves. Clients present one

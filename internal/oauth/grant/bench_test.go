@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/logintest"
+	"github.com/keyreeve/keyreeve/internal/proof"
+	"github.com/keyreeve/keyreeve/internal/store"
 )
 
 // BenchmarkClientCredentials puts the token endpoint beside Go's own RSA-2048 signatures on the same cores in one run:
@@ -101,4 +105,50 @@ func processors(b *testing.B) time.Duration {
 func report(b *testing.B, before time.Duration) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "1/s")
 	b.ReportMetric(float64((processors(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+}
+
+// BenchmarkFederated is a workload's sign-in: its client trusts one service account, or ten thousand; and what it is told if it is none
+// of them.
+func BenchmarkFederated(b *testing.B) {
+	for _, row := range []struct {
+		name, subject  string
+		trusted, match int
+	}{
+		{"of 1", workload, 1, http.StatusOK},
+		{"of 10,000", workload, proof.MaxFederated, http.StatusOK},
+		{"not of 10,000", workload + "2", proof.MaxFederated, http.StatusUnauthorized},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			s := logintest.Start(b)
+			o := newOutsider(b)
+			trust(s, s.App.AppID, s.App.ID, o.URL)
+			s.Update(func(tx *store.Tx) error {
+				for n := 1; n < row.trusted; n++ {
+					c := proof.FederatedCredential{
+						ID: ident.New[ident.ObjectID](), Owner: s.App.ID, Tenant: s.Tenant.ID, AppID: s.App.AppID, Name: fmt.Sprintf("pod-%d", n), Issuer: o.URL,
+						Subject: fmt.Sprintf("system:serviceaccount:shop:pod-%d", n), Audiences: []string{"api://AzureADTokenExchange"},
+					}
+					if err := tx.PutFederatedCredential(c); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			token := o.sign(b, map[string]any{"iss": o.URL, "sub": row.subject, "aud": "api://AzureADTokenExchange", "exp": s.Clock.Now().Add(time.Hour).Unix()})
+			body := url.Values{
+				"grant_type": {"client_credentials"}, "client_id": {s.App.AppID.String()}, "client_assertion_type": {jwtBearer}, "client_assertion": {token},
+				"scope": {"https://management.azure.com/.default"},
+			}.Encode()
+			b.ResetTimer()
+			for b.Loop() {
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/contoso.test/oauth2/v2.0/token", strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				w := httptest.NewRecorder()
+				s.Handler.ServeHTTP(w, r)
+				if w.Code != row.match {
+					b.Fatal(w.Body.String())
+				}
+			}
+		})
+	}
 }

@@ -109,7 +109,7 @@ type outsider struct {
 	issuer string // in the metadata
 }
 
-func newOutsider(t *testing.T) *outsider {
+func newOutsider(t testing.TB) *outsider {
 	t.Helper()
 	o := &outsider{key: keytest.Private(t, 2), kid: "one"}
 	mux := http.NewServeMux()
@@ -127,11 +127,11 @@ func newOutsider(t *testing.T) *outsider {
 }
 
 // sign returns a token of the issuer.
-func (o *outsider) sign(t *testing.T, claims map[string]any) string {
+func (o *outsider) sign(t testing.TB, claims map[string]any) string {
 	return sign(t, o.key, o.kid, nil, claims)
 }
 
-func sign(t *testing.T, key crypto.Signer, kid string, header map[jose.HeaderKey]any, claims map[string]any) string {
+func sign(t testing.TB, key crypto.Signer, kid string, header map[jose.HeaderKey]any, claims map[string]any) string {
 	t.Helper()
 	opts := (&jose.SignerOptions{ExtraHeaders: header}).WithType("JWT")
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, opts)

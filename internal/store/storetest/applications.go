@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
@@ -15,7 +16,7 @@ func applicationCases() []methodCase {
 		{"applications", "PutApplication Application ApplicationByAppID ApplicationByURI DeleteApplication", applications},
 		{"client secrets", "PutClientSecret ClientSecrets ClientSecretsOf DeleteClientSecret", clientSecrets},
 		{"client keys", "PutClientKey ClientKeys ClientKeysOf DeleteClientKey ForgetCredentials", clientKeys},
-		{"federated credentials", "PutFederatedCredential FederatedCredentials FederatedCredentialsOf DeleteFederatedCredential", federatedCredentials},
+		{"federated credentials", "PutFederatedCredential FederatedCredentials FederatedCredentialsOf FederatedCredentialsNear FederatedCredential FederatedCredentialNamed CountFederatedCredentials DeleteFederatedCredential", federatedCredentials},
 		{"consent", "PutPermissionGrant PermissionGrant PermissionGrants PermissionGrantsOf PermissionGrantsBy DeletePermissionGrant", permissionGrants},
 		{"app roles", "PutAppRoleAssignment AppRoleAssignment AppRoleAssignments AppRolesAssignedTo DeleteAppRoleAssignment", appRoleAssignments},
 		{"deleted objects", "PutDeleted Deleted DropDeleted DeletedObjects", deletedObjects},
@@ -121,7 +122,9 @@ func clientKeys(_ *testing.T, b *bench) {
 	b.told(rev, "put private ")
 	has(b, all, nil)
 	has(b, func(tx *store.Tx) ([]proof.ClientSecret, error) { return tx.ClientSecrets(clientID("a")) }, nil)
-	has(b, func(tx *store.Tx) ([]proof.FederatedCredential, error) { return tx.FederatedCredentials(clientID("a")) }, nil)
+	has(b, func(tx *store.Tx) ([]proof.FederatedCredential, error) {
+		return tx.FederatedCredentialsNear(clientID("a"), "")
+	}, nil)
 	b.update(func(tx *store.Tx) error { return tx.ForgetCredentials(oid("sp")) })
 }
 
@@ -139,9 +142,38 @@ func federatedCredentials(_ *testing.T, b *bench) {
 		return firstError(tx.PutFederatedCredential(first), tx.PutFederatedCredential(second), tx.PutFederatedCredential(cred("3", "mi", "zeta", first.Subject)))
 	})
 	has(b, of("app"), []proof.FederatedCredential{second, first}) // by name; subjects differ by case alone
-	has(b, func(tx *store.Tx) ([]proof.FederatedCredential, error) {
-		return tx.FederatedCredentials(clientID("mi"))
-	}, []proof.FederatedCredential{cred("3", "mi", "zeta", first.Subject)})
+	third := cred("3", "mi", "zeta", first.Subject)
+	match := func(app, issuer, subject string) func(*store.Tx) ([]proof.FederatedCredential, error) {
+		return func(tx *store.Tx) ([]proof.FederatedCredential, error) {
+			return tx.FederatedCredentials(clientID(app), issuer, subject)
+		}
+	}
+	near := func(app, issuer string) func(*store.Tx) (int, error) {
+		return func(tx *store.Tx) (int, error) {
+			list, err := tx.FederatedCredentialsNear(clientID(app), issuer)
+			return len(list), err
+		}
+	}
+	has(b, match("mi", third.Issuer, third.Subject), []proof.FederatedCredential{third})
+	has(b, match("app", first.Issuer, first.Subject), []proof.FederatedCredential{first})
+	for _, other := range [][3]string{{"app", first.Issuer + "/", first.Subject}, {"app", first.Issuer, strings.ToUpper(first.Subject)}, {"none", first.Issuer, first.Subject}} {
+		has(b, match(other[0], other[1], other[2]), nil)
+	}
+	has(b, near("app", first.Issuer), 2)
+	has(b, near("app", "https://other.test"), 2) // none of that issuer: any
+	has(b, near("none", first.Issuer), 0)
+	for _, key := range []string{"Zeta", "ZETA"} {
+		has(b, func(tx *store.Tx) (proof.FederatedCredential, error) {
+			return tx.FederatedCredentialNamed(oid("app"), key)
+		}, first)
+	}
+	has(b, func(tx *store.Tx) (proof.FederatedCredential, error) {
+		return tx.FederatedCredential(oid("app"), first.ID)
+	}, first)
+	has(b, func(tx *store.Tx) (int64, error) { return tx.CountFederatedCredentials(oid("app")) }, 2)
+	has(b, func(tx *store.Tx) (int64, error) { return tx.CountFederatedCredentials(oid("none")) }, 0)
+	b.refused(fault.NotFound, func(tx *store.Tx) error { _, err := tx.FederatedCredential(oid("mi"), first.ID); return err })
+	b.refused(fault.NotFound, func(tx *store.Tx) error { _, err := tx.FederatedCredentialNamed(oid("mi"), "alpha"); return err })
 	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutFederatedCredential(cred("4", "app", "ZETA", "other")) })
 	b.refused(fault.Conflict, func(tx *store.Tx) error { return tx.PutFederatedCredential(cred("4", "app", "new", first.Subject)) })
 	first.Subject = "changed"

@@ -66,7 +66,10 @@ func identities(t *testing.T, b *bench) {
 
 // hosts are found by the hash of their secret; one without a secret is found by none.
 func hosts(t *testing.T, b *bench) {
-	h := resource.Host{Subscription: subscriptionID("s"), Tenant: b.tenant, Group: "RG", Name: "Runner", Location: "eastus", Identities: []string{"/a"}, CreatedAt: zoned()}
+	h := resource.Host{
+		Subscription: subscriptionID("s"), Tenant: b.tenant, Group: "RG", Name: "Runner", Location: "eastus", CreatedAt: zoned(),
+		Tags: map[string]string{"a": "b"}, Assigned: []resource.AssignedIdentity{{ID: "/a", Principal: oid("p")}},
+	}
 	b.update(func(tx *store.Tx) error { return tx.PutHost(h) })
 	b.refused(fault.NotFound, func(tx *store.Tx) error { _, err := tx.HostBySecret(""); return err })
 	h.Secret = proof.HashToken("secret")

@@ -21,6 +21,9 @@ import (
 	"syscall"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/keyreeve/keyreeve/localkube/internal/apiserver"
@@ -220,13 +223,34 @@ func (c *Cluster) clients(st *state, api *apiserver.Server, kubelets *kubelet.Ku
 		return nil, err
 	}
 	st.attach(keeper)
-	kubelets.Attach(kubelet.Cluster{Pod: runner.Pod, Ours: func(node string) bool { _, ok := keeper.Place(node); return ok }})
+	kubelets.Attach(kubelet.Cluster{
+		Pod: runner.Pod, Ours: func(node string) bool { _, ok := keeper.Place(node); return ok },
+		Token: func(ctx context.Context, p *corev1.Pod, t *corev1.ServiceAccountTokenProjection) (string, error) {
+			return podToken(ctx, client, p, t)
+		},
+	})
 	return []part{
 		{"nodes", keeper.Run},
 		{"pods", runner.Run},
 		{"scheduler", scheduler.Run},
 		{"controller manager", manager.Run},
 	}, nil
+}
+
+// podToken asks for a token as a kubelet does: bound to the pod, so that it ends with it.
+func podToken(ctx context.Context, client kubernetes.Interface, p *corev1.Pod, t *corev1.ServiceAccountTokenProjection) (string, error) {
+	req := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: t.ExpirationSeconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: p.Name, UID: p.UID},
+	}}
+	if t.Audience != "" {
+		req.Spec.Audiences = []string{t.Audience}
+	}
+	got, err := client.CoreV1().ServiceAccounts(p.Namespace).CreateToken(ctx, p.Spec.ServiceAccountName, req, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return got.Status.Token, nil
 }
 
 // ready waits until all nodes are ready, and says so.

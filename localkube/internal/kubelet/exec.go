@@ -59,6 +59,7 @@ type streams struct {
 
 func (t *target) session(ctx context.Context, cmd []string, std streams) error {
 	sh := &shell{now: t.kubelet.Now, env: environment(t.pod, t.container), host: t.pod.Name, files: t.files(), in: std.in}
+	sh.projected = projectedTokens(ctx, t.kubelet.cluster.Load(), t.pod, t.container)
 	// A stream that was not asked for is nil, and must not look like one that is there.
 	if std.out != nil {
 		sh.out = std.out

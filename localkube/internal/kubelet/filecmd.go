@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"errors"
 	"io"
 	"strings"
 )
@@ -17,19 +18,40 @@ func (s *shell) cat(args []string) int {
 			}
 			continue
 		}
-		b, ok := s.files.read(a)
-		if !ok {
-			s.complain("%s: a pretended container has no files but those that were copied into it", a)
+		text, err := s.read(a)
+		if err != nil {
+			s.complain("%s: %v", a, err)
 			return failed
 		}
-		if s.say(string(b)) != 0 {
+		if s.say(text) != 0 {
 			return failed
 		}
 	}
 	return 0
 }
 
-// ls names the files that were copied in.
+// read is what is in a file.
+func (s *shell) read(name string) (string, error) {
+	if token, ok := s.projected[absolute(name)]; ok {
+		return token()
+	}
+	if b, ok := s.files.read(name); ok {
+		return string(b), nil
+	}
+	return "", errors.New("a pretended container has no files but its tokens and those that were copied into it")
+}
+
+func (s *shell) isFile(name string) bool {
+	_, token := s.projected[absolute(name)]
+	_, copied := s.files.read(name)
+	return token || copied
+}
+
+func (s *shell) isDir(name string) bool {
+	return s.files.isDir(name) || len(s.projected.below(name)) > 0
+}
+
+// ls names the files that there are.
 func (s *shell) ls(args []string) int {
 	dir := "/"
 	for _, a := range args {
@@ -37,14 +59,14 @@ func (s *shell) ls(args []string) int {
 			dir = a
 		}
 	}
-	if _, ok := s.files.read(dir); ok {
+	if s.isFile(dir) {
 		return s.say(dir + "\n")
 	}
-	if !s.files.isDir(dir) {
+	if !s.isDir(dir) {
 		s.complain("%s: no such file", dir)
 		return failed
 	}
-	for _, name := range s.files.below(dir) {
+	for _, name := range append(s.files.below(dir), s.projected.below(dir)...) {
 		if s.say(name+"\n") != 0 {
 			return failed
 		}
@@ -58,8 +80,7 @@ func (s *shell) test(args []string) int {
 		s.complain("test: knows -d, -e and -f with a path")
 		return misused
 	}
-	_, file := s.files.read(args[1])
-	dir := s.files.isDir(args[1])
+	file, dir := s.isFile(args[1]), s.isDir(args[1])
 	switch {
 	case args[0] == "-f" && file, args[0] == "-d" && dir, args[0] == "-e" && (file || dir):
 		return 0

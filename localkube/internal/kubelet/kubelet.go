@@ -24,6 +24,8 @@ type Cluster struct {
 	Pod func(namespace, name string) (*corev1.Pod, bool)
 	// Ours says whether a node is one of the pretend ones.
 	Ours func(node string) bool
+	// Token makes a token of a pod's service account, as a projected volume of the pod wants it.
+	Token func(context.Context, *corev1.Pod, *corev1.ServiceAccountTokenProjection) (string, error)
 }
 
 // Config is what a Kubelet needs.

@@ -27,16 +27,18 @@ const (
 	maxLine = 64 << 10
 )
 
-// shell runs built-in commands. It starts no process, opens no connection, and knows no files but those that were copied in.
+// shell runs built-in commands. It starts no process, opens no connection, and knows no files but those that were copied in and the
+// tokens that are projected into its container.
 type shell struct {
-	now    func() time.Time
-	env    []string
-	host   string
-	files  *files
-	in     io.Reader
-	out    io.Writer
-	err    io.Writer
-	prompt string
+	now       func() time.Time
+	env       []string
+	host      string
+	files     *files
+	projected projected
+	in        io.Reader
+	out       io.Writer
+	err       io.Writer
+	prompt    string
 
 	// last is the exit code of the last command, and done says that the shell was told to exit.
 	last int

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,10 @@ func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 func run(t *testing.T, in string, tty bool, cmd ...string) (out, errOut string, code int) {
 	t.Helper()
 	var o, e bytes.Buffer
-	s := &shell{now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", files: &files{of: map[string][]byte{"/tmp/a/b": []byte("copied\n")}}, in: strings.NewReader(in), out: &o, err: &e}
+	s := &shell{
+		now: noon, env: []string{"PATH=/bin", "GREETING=hello there"}, host: "web-0", files: &files{of: map[string][]byte{"/tmp/a/b": []byte("copied\n")}}, in: strings.NewReader(in), out: &o, err: &e,
+		projected: projected{"/var/run/t": func() (string, error) { return "token", nil }, "/var/run/bad": func() (string, error) { return "", errors.New("refused") }},
+	}
 	if tty {
 		term := newTerminal(s.in, s.out)
 		s.in, s.out, s.err, s.prompt = term, term, term, "$ "
@@ -38,6 +42,10 @@ func TestShell(t *testing.T) {
 		"cat of what was copied":  {in: "x", cmd: []string{"cat", "tmp/../tmp/a/b", "-"}, out: "copied\nx"},
 		"ls":                      {cmd: []string{"ls", "-l", "/tmp"}, out: "/tmp/a/b\n"},
 		"ls of nothing":           {cmd: []string{"ls", "/etc"}, err: "no such file", code: 1},
+		"cat of a token":          {cmd: []string{"cat", "/var/run/../run/t"}, out: "token"},
+		"cat of no token":         {cmd: []string{"cat", "/var/run/bad"}, err: "/var/run/bad: refused", code: 1},
+		"ls of tokens":            {cmd: []string{"ls", "/var/run"}, out: "/var/run/bad\n/var/run/t\n"},
+		"test of a token":         {cmd: []string{"sh", "-c", "test -f /var/run/t && test -d /var"}},
 		"test of a directory":     {cmd: []string{"test", "-d", "/tmp/a"}},
 		"test of a file":          {cmd: []string{"test", "-d", "/tmp/a/b"}, code: 1},
 		"tar of nothing":          {cmd: []string{"tar", "cf", "-", "/etc"}, err: "no such file", code: 2},
