@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +77,13 @@ func TestOwnCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, _ := os.ReadFile(ca)
-	if _, pem, _ := strings.Cut(string(want), "\n"); !strings.Contains(squeezed(string(text)), squeezed(pem)) || strings.Contains(string(text), "Keyreeve") {
-		t.Errorf("the kubeconfig does not carry the operator's authority:\n%s", text)
+	_, wanted, _ := strings.Cut(string(want), "\n")
+	carried := regexp.MustCompile(`name: KEYREEVE_AUTHORITY_CA\n\s+value: (\S+)`).FindSubmatch(text)
+	if carried == nil {
+		t.Fatalf("the kubeconfig carries no authority:\n%s", text)
+	}
+	if got, err := base64.StdEncoding.DecodeString(string(carried[1])); err != nil || string(got) != wanted {
+		t.Errorf("the kubeconfig carries another authority than the operator's: %v\n%s", err, got)
 	}
 	t.Run("kubelogin", func(t *testing.T) {
 		mine := filepath.Join(t.TempDir(), "config")
@@ -103,8 +110,6 @@ func TestOwnCertificate(t *testing.T) {
 		}
 	})
 }
-
-func squeezed(text string) string { return strings.Join(strings.Fields(text), "") }
 
 // TestPublicCertificate serves with a certificate that every machine trusts; the machine's store is a file here. Nobody is
 // told of an authority then.
