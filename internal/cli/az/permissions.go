@@ -200,10 +200,14 @@ func adminConsent(x *call, path string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := x.principalID(str(app, "appId"))
+	found, err := x.objects("/v1.0/servicePrincipals" + filter("appId eq "+quoted(str(app, "appId"))))
 	if err != nil {
 		return nil, err
 	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("the application has no service principal that could be given anything: make it with `keyreeve ad sp create --id %s`", str(app, "appId"))
+	}
+	client := first(found)
 	list, _ := app["requiredResourceAccess"].([]any)
 	for _, v := range list {
 		entry, _ := v.(map[string]any)
