@@ -256,15 +256,20 @@ func introduce(ctx context.Context, login, ca string) (introduction, error) {
 	if err != nil {
 		return in, err
 	}
+	return in, in.check(login)
+}
+
+// check says whether a server that was asked at login says of itself what can be.
+func (in introduction) check(login string) error {
 	if in.Login != login {
-		return in, fmt.Errorf("the server says that it is %s: connect to it under this name", in.Login)
+		return fmt.Errorf("the server says that it is %s: connect to it under this name", in.Login)
 	}
 	for _, e := range []string{in.Login, in.ARM, in.Graph} {
-		if u, err := url.Parse(e); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
-			return in, fmt.Errorf("the server names %q as one of its addresses, which is none", e)
+		if u, err := url.Parse(e); err != nil || u.Hostname() == "" || e != "https://"+u.Host {
+			return fmt.Errorf("the server names %q as one of its addresses, which is none", e)
 		}
 	}
-	return in, nil
+	return nil
 }
 
 func fetchIntroduction(ctx context.Context, login string, cfg *tls.Config) (introduction, error) {

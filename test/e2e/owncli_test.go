@@ -74,7 +74,7 @@ var unique = []struct {
 	{regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`), "GUID"},
 	{regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|\+00:00)`), "TIME"},
 	{regexp.MustCompile(`-NAME-[0-9a-f]{6}-[0-9a-z]{8}\.`), "-NAME-HOST."},
-	{regexp.MustCompile(`NAME-twins-[0-9a-f]{6}-[0-9a-z]{8}\.`), "HOST."},
+	{regexp.MustCompile(`NAME(old)?-twins-[0-9a-f]{6}-[0-9a-z]{8}\.`), "HOST."},
 	{regexp.MustCompile(`"(password|secretText)": "[^"]+"`), `"$1": "SECRET"`},
 	{regexp.MustCompile(`S-1-12-1(-[0-9]+){4}`), "SID"},
 	{regexp.MustCompile(`"hint": "[^"]+"`), `"hint": "HINT"`},

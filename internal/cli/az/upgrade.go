@@ -13,7 +13,7 @@ func upgradeCommands() []command {
 	version := flag{name: "kubernetes-version", short: "k", help: "version"}
 	return []command{
 		{
-			path: "aks upgrade", short: "Upgrade a cluster to another version", run: upgradeCluster, kind: "ManagedCluster", then: withoutNulls, long: true,
+			path: "aks upgrade", short: "Upgrade a cluster to another version", run: upgradeCluster, kind: "ManagedCluster", long: true,
 			confirm: "Kubernetes may be unavailable during cluster upgrades.\nAre you sure you want to perform this operation?",
 			flags: append(theCluster(), version,
 				flag{name: "control-plane-only", kind: toggle, help: "leave the node pools as they are"},
