@@ -18,12 +18,12 @@ import (
 // forge is a service of pipelines that gives its jobs tokens, in the forms of GitHub Actions and Azure Pipelines.
 type forge struct {
 	*httptest.Server
-	t       *testing.T
+	t       testing.TB
 	subject string
 	asked   []string
 }
 
-func newForge(t *testing.T) *forge {
+func newForge(t testing.TB) *forge {
 	t.Helper()
 	f := &forge{t: t}
 	mux := http.NewServeMux()

@@ -239,6 +239,7 @@ func TestEveryWay(t *testing.T) {
 		}
 	}
 	t.Run("open streams", func(t *testing.T) { openStreams(t, w, targets[0]) })
+	t.Run("open streams, attached", func(t *testing.T) { foreignStreams(t, w, targets[1]) })
 	t.Run("a gate is revoked", func(t *testing.T) { revokedGate(t, w, targets[1]) })
 }
 

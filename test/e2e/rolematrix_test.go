@@ -135,7 +135,7 @@ func roleRows(t *testing.T) []roleRow {
 type holder struct {
 	letter, role string
 	scope        string // "" or /namespaces/dev
-	kind         string // user, group, service principal
+	kind         string // user, nested group, service principal, managed identity
 	name         string
 	ask          *asker
 }
@@ -172,9 +172,11 @@ metadata: {name: shelves-edit, labels: {rbac.authorization.k8s.io/aggregate-to-e
 rules: [{apiGroups: [lab.test], resources: [shelves], verbs: [create, update, patch, delete]}]
 `
 
-// holders makes every holder: five roles, two scopes, three ways to hold it.
+// holders makes every holder: five roles, two scopes, four ways to hold it.
 func (e *estate) holders(c target, robots map[string]robot) []holder {
 	e.t.Helper()
+	outside := newForge(e.t)
+	outside.subject = "holder"
 	custom := ident.New[ident.GUID]().String()
 	e.manage(http.MethodPut, e.root+"/providers/Microsoft.Authorization/roleDefinitions/"+custom, authorizationVersion, map[string]any{"properties": map[string]any{
 		"roleName": "Look around", "type": "CustomRole", "assignableScopes": []string{e.root},
@@ -198,9 +200,31 @@ func (e *estate) holders(c target, robots map[string]robot) []holder {
 			e.assign(c.id+scope, role, r.id.String(), "ServicePrincipal")
 			token := e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {r.client.String()}, "client_secret": {r.secret}})
 			out = append(out, holder{letter, role, scope, "service principal", r.id.String(), e.byToken(c, token)})
+
+			id, client := e.managedIdentity("identity"+where+strings.ToLower(letter), outside)
+			e.assign(c.id+scope, role, id, "ServicePrincipal")
+			token = e.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_assertion_type": {jwtBearer}, "client_assertion": {outside.token(exchange)}})
+			out = append(out, holder{letter, role, scope, "managed identity", id, e.byToken(c, token)})
 		}
 	}
 	return out
+}
+
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// managedIdentity makes a user-assigned identity that signs in with tokens of the forge, and returns its principal and client id.
+func (e *estate) managedIdentity(name string, from *forge) (principal, client string) {
+	e.t.Helper()
+	var out struct {
+		Properties struct{ PrincipalID, ClientID string }
+	}
+	const version = "2023-01-31"
+	path := e.root + "/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
+	e.manage(http.MethodPut, path, version, map[string]any{"location": "eastus"}, &out)
+	e.manage(http.MethodPut, path+"/federatedIdentityCredentials/one", version, map[string]any{"properties": map[string]any{
+		"issuer": from.URL, "subject": from.subject, "audiences": []string{exchange},
+	}}, nil)
+	return out.Properties.PrincipalID, out.Properties.ClientID
 }
 
 // robot is a service principal that may sign in with a secret.
@@ -246,7 +270,7 @@ func (e *estate) robots(names ...string) map[string]robot {
 }
 
 // TestRolesOnTheAPIServer asks a real API server every row of the table as every holder: five roles, at the cluster and at a
-// namespace, held directly, through nested groups and as a service principal.
+// namespace, held directly, through nested groups, as a service principal and as a managed identity.
 func TestRolesOnTheAPIServer(t *testing.T) {
 	e := newEstate(t)
 	var names []string

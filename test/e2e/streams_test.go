@@ -185,3 +185,32 @@ func openStreams(t *testing.T, w *ways, c target) {
 	w.localAccounts(c, false)
 	w.unassign(assignment)
 }
+
+// foreignStreams: an API server that somebody else started, when it is a localkube, ends streams by what the gate beside it answers.
+func foreignStreams(t *testing.T, w *ways, c target) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.join(w.inner, w.bob)
+	w.until(everyWay()[0], c, "before", allowedCode)
+	credential := []string{"--token", w.bobToken}
+	env := append(append([]string{}, w.p.env...), "KUBECONFIG=/dev/null")
+	for _, args := range [][]string{{"run", "web", "--image", "nginx"}, {"wait", "--for", "condition=Ready", "pod/web", "--timeout", "30s"}} {
+		harness.Must(t, env, "clients/kubectl", append([]string{"--server", c.server, "--certificate-authority", c.ca, "--token", w.bobToken}, args...)...)
+	}
+	h := holding{ctx, t, w, c}
+	list := []*open{
+		h.hold(credential, "watch", "kube-system", "get", "--raw", "/api/v1/namespaces?watch=1&timeoutSeconds=600"),
+		h.hold(credential, "exec", "open", "exec", "web", "--", "sh", "-c", "echo open; sleep 600"),
+		h.hold(credential, "port-forward", "Forwarding from", "port-forward", "pod/web", ":80"),
+	}
+	w.leave(w.inner, w.bob)
+	end := time.Now()
+	for _, o := range list {
+		select {
+		case <-o.ended:
+			t.Logf("%s ended %s later", o.name, o.at.Sub(end).Round(time.Millisecond))
+		case <-time.After(time.Until(end.Add(bound))):
+			t.Errorf("%s goes on a second later", o.name)
+		}
+	}
+}

@@ -201,7 +201,7 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	case d.Verdict == rbac.Unknown:
 		out.Reason = "the cluster's own roles and bindings are not known"
 	case d.Denial != nil && d.Verdict == rbac.Deny:
-		out.Reason = "taken away by deny assignment " + d.Denial.Assignment.Name
+		out.Reason = "denied by deny assignment " + d.Denial.Assignment.Name
 		by := denyAnswer(d.Denial.Assignment)
 		out.DenyAssignment = &by
 	}
