@@ -13,4 +13,4 @@ func placeOf(fs.FileInfo) string { return "" }
 
 func isOwn(fs.FileInfo) bool { return false }
 
-func session() *syscall.SysProcAttr { return nil }
+func ownSession() *syscall.SysProcAttr { return nil }

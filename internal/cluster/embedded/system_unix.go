@@ -24,5 +24,5 @@ func isOwn(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Getuid()
 }
 
-// session gives a process a session of its own.
-func session() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+// ownSession gives a process a session of its own.
+func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
