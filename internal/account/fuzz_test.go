@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -90,7 +89,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		if err == nil {
 			if s, err := a.Subscription(""); err == nil {
-				_, _ = a.Token(context.Background(), s, "x")
+				_, _ = a.Token(t.Context(), s, "x")
 			}
 		}
 		if after, err := os.ReadFile(path); err != nil || string(after) != text && !json.Valid(after) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -40,9 +41,7 @@ func serve(t *testing.T, list ...reply) (*answers, *Client) {
 		next := list[0]
 		list = list[1:]
 		w.Header().Set("Content-Type", "application/json")
-		for name, values := range next.header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), next.header)
 		w.WriteHeader(next.status)
 		_, _ = fmt.Fprint(w, strings.ReplaceAll(next.body, "{self}", a.URL))
 	}))
@@ -215,8 +214,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		a, err := c.Call(t.Context(), http.MethodGet, "/x", nil)
 		if status >= 400 {
-			var refused *fault.Error
-			if !errors.As(err, &refused) {
+			if _, refused := errors.AsType[*fault.Error](err); !refused {
 				t.Fatalf("%d was taken for a success", status)
 			}
 		} else if err == nil && strings.Contains(kind, "json") && strings.TrimSpace(body) != "" && !json.Valid([]byte(body)) {

@@ -36,7 +36,7 @@ var named = regexp.MustCompile("(?:`([a-z0-9./-]+)` )?\\b((?:Test|Fuzz|Benchmark
 // several names with commas between; a name without one may be anywhere.
 func missing(text string, tests map[string][]string) []string {
 	var out []string
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		for _, m := range named.FindAllStringSubmatch(line, -1) {
 			room, name := m[1], m[2]
 			if m[3] != "" {
@@ -108,12 +108,12 @@ func matrix(t *testing.T) [][]string {
 	}
 	rest, _, _ = strings.Cut(rest, "\n## ")
 	var rows [][]string
-	for _, line := range strings.Split(rest, "\n") {
+	for line := range strings.SplitSeq(rest, "\n") {
 		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") || strings.HasPrefix(line, "| Client") {
 			continue
 		}
 		var cells []string
-		for _, c := range strings.Split(strings.Trim(line, "|"), "|") {
+		for c := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
 			cells = append(cells, strings.TrimSpace(c))
 		}
 		rows = append(rows, cells)

@@ -59,8 +59,12 @@ func identityCommands() []command {
 		{
 			path: "identity list-resources", short: "List the resources that an identity is assigned to",
 			flags: []flag{
-				inGroup(), name, {name: "filter", help: "OData condition"}, {name: "orderby", help: "property to sort by"},
-				{name: "skip", help: "how many to leave out at the beginning"}, {name: "skip-token", help: "where a page before ended"}, {name: "top", help: "how many at most"},
+				inGroup(), name,
+				{name: "filter", help: "OData condition"},
+				{name: "orderby", help: "property to sort by"},
+				{name: "skip", help: "how many to leave out at the beginning"},
+				{name: "skip-token", help: "where a page before ended"},
+				{name: "top", help: "how many at most"},
 			},
 			run: listIdentityResources,
 		},
@@ -90,14 +94,15 @@ func identityCommands() []command {
 const associatedAPI = "?api-version=2021-09-30-preview"
 
 func listIdentityResources(x *call) (any, error) {
-	path := strings.TrimSuffix(identityPath, identitiesAPI) + "/listAssociatedResources" + associatedAPI
-	for _, name := range []string{"filter", "orderby", "skip", "top"} {
+	query := url.Values{}
+	for name, parameter := range map[string]string{"filter": "$filter", "orderby": "$orderby", "skip": "$skip", "top": "$top", "skip-token": "$skiptoken"} {
 		if x.given(name) {
-			path += "&$" + name + "=" + url.QueryEscape(x.word(name))
+			query.Set(parameter, x.word(name))
 		}
 	}
-	if x.given("skip-token") {
-		path += "&$skiptoken=" + url.QueryEscape(x.word("skip-token"))
+	path := strings.TrimSuffix(identityPath, identitiesAPI) + "/listAssociatedResources" + associatedAPI
+	if len(query) > 0 {
+		path += "&" + query.Encode()
 	}
 	v, err := x.do(http.MethodPost, path, map[string]any{})
 	if err != nil {

@@ -35,14 +35,17 @@ func permissionCommands() []command {
 		{
 			path: "ad app permission grant", short: "Consent to permissions that an application uses for people", run: grantPermissions,
 			flags: []flag{
-				client, api, {name: "scope", kind: words, must: true, help: "permissions by name, with spaces between"},
-				{name: "consent-type", help: "AllPrincipals (default) or Principal"}, {name: "principal-id", help: "user, for Principal"},
+				client, api,
+				{name: "scope", kind: words, must: true, help: "permissions by name, with spaces between"},
+				{name: "consent-type", help: "AllPrincipals (default) or Principal"},
+				{name: "principal-id", help: "user, for Principal"},
 			},
 		},
 		{
 			path: "ad app permission list-grants", short: "List the permissions that people's applications were given", run: listGrants,
 			flags: []flag{
-				{name: "id", help: "appId, object id or identifier URI"}, odata(),
+				{name: "id", help: "appId, object id or identifier URI"},
+				odata(),
 				{name: "show-resource-name", short: "r", kind: truth, help: "look up the names of the APIs"},
 			},
 		},
