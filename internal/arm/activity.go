@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,16 +135,38 @@ type waiting struct {
 	mu   sync.Mutex
 	list []audit.Activity
 	lost int
+	some chan struct{} // has one element when there may be something in the list
 }
 
-func (w *waiting) add(a audit.Activity) {
+// news returns the channel that tells of activities.
+func (w *waiting) news() chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.list) >= mostWaiting {
-		w.list = append(w.list[:0], w.list[1:]...)
-		w.lost++
+	if w.some == nil {
+		w.some = make(chan struct{}, 1)
 	}
-	w.list = append(w.list, a)
+	return w.some
+}
+
+// add appends activities.
+func (w *waiting) add(more ...audit.Activity) {
+	news := w.news()
+	w.mu.Lock()
+	w.list = append(w.list, more...)
+	w.cut()
+	w.mu.Unlock()
+	select {
+	case news <- struct{}{}:
+	default:
+	}
+}
+
+// cut lets the oldest give way.
+func (w *waiting) cut() {
+	if over := len(w.list) - mostWaiting; over > 0 {
+		w.list = slices.Delete(w.list, 0, over)
+		w.lost += over
+	}
 }
 
 func (w *waiting) take() (list []audit.Activity, lost int) {
@@ -154,40 +177,60 @@ func (w *waiting) take() (list []audit.Activity, lost int) {
 	return list, lost
 }
 
-// WriteActivity writes down the activities that wait. Whoever reads the log calls it first.
+// putBack returns activities that could not be written down; they are older than what came meanwhile.
+func (w *waiting) putBack(list []audit.Activity, lost int) {
+	w.mu.Lock()
+	w.list = append(list, w.list...)
+	w.lost += lost
+	w.cut()
+	w.mu.Unlock()
+	w.add() // tells
+}
+
+// WriteActivity writes down the activities that wait. Whoever reads the log calls it first. If it fails, they go on waiting.
 func (f *Face) WriteActivity(ctx context.Context) error {
 	list, lost := f.refusals.take()
+	if len(list) > 0 {
+		_, err := f.DB.Update(ctx, func(tx *store.Tx) error {
+			for _, a := range list {
+				if err := tx.PutActivity(a); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			f.refusals.putBack(list, lost)
+			return err
+		}
+	}
 	if lost > 0 {
 		f.Log.WarnContext(ctx, "the activity log misses entries", "missing", lost)
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	_, err := f.DB.Update(ctx, func(tx *store.Tx) error {
-		for _, a := range list {
-			if err := tx.PutActivity(a); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return err
+	return nil
 }
 
-// KeepActivity writes down the activities that wait, once a second and at the end, until ctx ends.
+// KeepActivity writes down the activities that wait until ctx ends, and at the end: one that comes alone at once, many once
+// a second.
 func (f *Face) KeepActivity(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	news := f.refusals.news()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return f.WriteActivity(last)
-		case <-tick.C:
-			if err := f.WriteActivity(ctx); err != nil && ctx.Err() == nil {
-				f.Log.ErrorContext(ctx, "activities could not be written down", "error", err)
-			}
+		case <-news:
+		}
+		if err := f.WriteActivity(ctx); err != nil && ctx.Err() == nil {
+			f.Log.ErrorContext(ctx, "activities could not be written down", "error", err)
+		}
+		pause.Reset(time.Second)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/deployments"
 	"github.com/keyreeve/keyreeve/internal/arm/insights"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
+	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/arm/managementgroups"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -38,11 +39,13 @@ var answersNobody = map[string]string{
 // Questions about somebody else.
 const (
 	aboutOwner = `{"properties":{},"user":"owner@contoso.test","verb":"get","resource":"pods"}`
-	checkOwner = `{"Subject":{"Attributes":{"ObjectId":"` + armtest.Owner + `"}},"Actions":[{"Id":"a/b/read"}],"Resource":{"Id":"/subscriptions/` + armtest.Sub + `/resourceGroups/rg"}}`
+	aboutSelf  = `{"verb":"get","resource":"pods"}`
+	checkOwner = `{"Subject":{"Attributes":{"ObjectId":"` + armtest.Owner + `"}},"Actions":[{"Id":"a/b/read"}],"Resource":{"Id":"/subscriptions/` + armtest.Sub + `/resourceGroups/there-rg"}}`
 )
 
-// Every route of the face refuses who has no right there, changes nothing, and tells nobody's name.
-func TestEveryRouteAsksForARight(t *testing.T) {
+// everyRoute is a face with every room of the service, and one of each thing that a path can name.
+func everyRoute(t *testing.T) *armtest.Rig {
+	t.Helper()
 	r := armtest.New(t)
 	aks := &containerservice.Handler{DB: r.DB, World: r.World, LoginURL: armtest.LoginURL, Now: r.Clock.Now, Log: r.Log()}
 	runner := &arm.Runner{DB: r.DB, Now: r.Clock.Now, Log: r.Log()}
@@ -51,30 +54,88 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	(&resources.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&authorization.Handler{DB: r.DB, World: r.World, Contents: contents}).Mount(r.Face)
 	(&managementgroups.Handler{DB: r.DB, World: r.World}).Mount(r.Face)
+	(&managedidentity.Handler{DB: r.DB, Now: r.Clock.Now}).Mount(r.Face)
 	(&insights.Handler{DB: r.DB}).Mount(r.Face)
 	(&deployments.Handler{DB: r.DB, World: r.World, Contents: contents, Now: r.Clock.Now, Log: r.Log()}).Mount(r.Face, runner)
 	(&locks.Handler{DB: r.DB, Contents: contents}).Mount(r.Face)
 	(&checkaccess.Handler{World: r.World, Auth: r.Authenticator(), LoginURL: armtest.LoginURL, Now: r.Clock.Now}).Mount(r.Face)
 	tenant := ident.MustParse[ident.TenantID](armtest.Tenant)
 	subscription := ident.MustParse[ident.SubscriptionID](armtest.Sub)
-	c := managedcluster.Cluster{
-		ID: ident.New[ident.ClusterID](), Subscription: subscription, Tenant: tenant, Group: "rg", Name: "c", Location: "eastus", ProvisioningState: managedcluster.Succeeded,
-		AAD: &managedcluster.AAD{Managed: true, Tenant: tenant}, Body: []byte(`{"properties":{}}`),
-	}
 	r.Update(func(tx *store.Tx) error {
-		if err := tx.PutResourceGroup(resource.Group{Subscription: subscription, Name: "rg", Location: "eastus", State: arm.StateSucceeded}); err != nil {
+		if err := tx.PutResourceGroup(resource.Group{Subscription: subscription, Name: "there-rg", Location: "eastus", State: arm.StateSucceeded}); err != nil {
 			return err
 		}
-		if err := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tenant, Name: "mg"}); err != nil {
+		if err := tx.PutManagementGroup(resource.ManagementGroup{Tenant: tenant, Name: "there-mg"}); err != nil {
 			return err
 		}
-		return tx.PutCluster(c)
+		azure := true
+		return tx.PutCluster(managedcluster.Cluster{
+			ID: ident.New[ident.ClusterID](), Subscription: subscription, Tenant: tenant, Group: "there-rg", Name: "there-c", Location: "eastus", ProvisioningState: managedcluster.Succeeded,
+			AAD: &managedcluster.AAD{Managed: true, Tenant: tenant, EnableAzureRBAC: &azure}, Body: []byte(`{"properties":{}}`),
+		})
 	})
+	return r
+}
+
+var routeParam = regexp.MustCompile(`\{[^}]*\}`)
+
+// routePath fills in a route's pattern. What has a name is named there-… and can be replaced.
+func routePath(pattern, scope string) string {
 	values := map[string]string{
-		"subscription": armtest.Sub, "group": "rg", "cluster": "c", "name": "c", "location": "eastus", "namespace": "Microsoft.ContainerService",
-		"managementGroup": "mg", "mg": "mg",
+		"subscription": armtest.Sub, "group": "there-rg", "cluster": "there-c", "name": "there-c", "location": "eastus", "namespace": "Microsoft.ContainerService",
+		"managementGroup": "there-mg", "mg": "there-mg",
 	}
-	param := regexp.MustCompile(`\{[^}]*\}`)
+	return routeParam.ReplaceAllStringFunc(strings.Replace(pattern, "{scope...}", scope, 1), func(s string) string {
+		if v, ok := values[strings.Trim(s, "{}")]; ok {
+			return v
+		}
+		return "00000000-0000-4000-8000-000000000001"
+	})
+}
+
+const (
+	thereGroup   = "subscriptions/" + armtest.Sub + "/resourceGroups/there-rg"
+	thereCluster = thereGroup + "/providers/Microsoft.ContainerService/managedClusters/there-c"
+)
+
+// Who has no right learns from no route which groups, clusters and management groups there are: what is there and what is not get
+// the same answer.
+func TestNobodyLearnsWhatIsThere(t *testing.T) {
+	r := everyRoute(t)
+	asked := 0
+	for _, route := range r.Face.Routes() {
+		if route.Public {
+			continue
+		}
+		for _, scope := range []string{thereGroup, thereCluster, "providers/Microsoft.Management/managementGroups/there-mg"} {
+			path := routePath(route.Pattern, scope)
+			for _, body := range []string{"{}", aboutOwner, aboutSelf, `{"compareWithCluster":"/` + thereCluster + `"}`, checkOwner} {
+				for _, part := range []string{"there-rg", "there-c", "there-mg"} {
+					absent := strings.Replace(part, "there", "absent", 1)
+					if !strings.Contains(path+body, part) {
+						continue
+					}
+					asked++
+					yes := r.Do(route.Method, path, armtest.Nobody, body)
+					no := r.Do(route.Method, strings.ReplaceAll(path, part, absent), armtest.Nobody, strings.ReplaceAll(body, part, absent))
+					if got := strings.ReplaceAll(no.Body, absent, part); yes.Status != no.Status || yes.Body != got {
+						t.Errorf("%s %s %s:\n%s is there:     %d %.200s\n%s is not there: %d %.200s", route.Method, route.Pattern, body, part, yes.Status, yes.Body, part, no.Status, got)
+					}
+				}
+			}
+			if !strings.Contains(route.Pattern, "{scope...}") {
+				break
+			}
+		}
+	}
+	if asked < 500 {
+		t.Errorf("%d questions", asked)
+	}
+}
+
+// Every route of the face refuses who has no right there, changes nothing, and tells nobody's name.
+func TestEveryRouteAsksForARight(t *testing.T) {
+	r := everyRoute(t)
 	routes := r.Face.Routes()
 	if len(routes) < 50 {
 		t.Fatalf("%d routes", len(routes))
@@ -84,23 +145,20 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 		if route.Public {
 			continue
 		}
-		key := route.Method + " " + param.ReplaceAllStringFunc(strings.ToLower(strings.Replace(route.Pattern, "/{scope...}", "{scope}", 1)), func(s string) string {
+		key := route.Method + " " + routeParam.ReplaceAllStringFunc(strings.ToLower(strings.Replace(route.Pattern, "/{scope...}", "{scope}", 1)), func(s string) string {
 			if s == "{scope}" {
 				return s
 			}
 			return "{}"
 		})
-		path := strings.Replace(route.Pattern, "{scope...}", "subscriptions/"+armtest.Sub+"/resourceGroups/rg", 1)
-		path = param.ReplaceAllStringFunc(path, func(s string) string {
-			if v, ok := values[strings.Trim(s, "{}")]; ok {
-				return v
-			}
-			return "00000000-0000-4000-8000-000000000001"
-		})
+		path := routePath(route.Pattern, thereGroup)
+		if strings.HasSuffix(key, "/identities/default") {
+			path = routePath(route.Pattern, thereCluster) // of a resource
+		}
 		seen[key] = true
 		before := r.DB.Head()
 		if strings.HasSuffix(key, "roledefinitions/{}") {
-			path = strings.TrimSuffix(path, "/c") + "/" + armtest.ReaderRole
+			path = strings.TrimSuffix(path, "/there-c") + "/" + armtest.ReaderRole
 		}
 		body := aboutOwner
 		if strings.HasSuffix(key, "checkaccess") {

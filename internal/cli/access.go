@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/accesstext"
 	"github.com/keyreeve/keyreeve/internal/client"
 )
 
@@ -69,25 +69,6 @@ func (a *asker) open(ctx context.Context) (*client.Client, string, error) {
 	return nil, "", fmt.Errorf("several clusters are named %q; give the resource id:\n  %s", a.cluster, strings.Join(found, "\n  "))
 }
 
-// kubeQuestion reads VERB RESOURCE[.GROUP][/SUBRESOURCE] [NAME], or VERB /PATH.
-func kubeQuestion(args []string, namespace string) (client.Question, error) {
-	q := client.Question{Verb: args[0], Namespace: namespace}
-	if strings.HasPrefix(args[1], "/") {
-		if len(args) > 2 || namespace != "" {
-			return q, errors.New("a path has neither a name nor a namespace")
-		}
-		q.Path = args[1]
-		return q, nil
-	}
-	what := args[1]
-	what, q.Subresource, _ = strings.Cut(what, "/")
-	q.Resource, q.Group, _ = strings.Cut(what, ".")
-	if len(args) > 2 {
-		q.Name = args[2]
-	}
-	return q, nil
-}
-
 func explainCommand(d Deps) *cobra.Command {
 	a := asker{out: d.Out}
 	var user, namespace string
@@ -102,7 +83,7 @@ func explainCommand(d Deps) *cobra.Command {
 	cmd.Flags().StringVarP(&user, "user", "u", "", "user principal name, object id or appId (default: yourself)")
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace (default: everywhere in the cluster)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q, err := kubeQuestion(args, namespace)
+		q, err := accesstext.Question(args, namespace)
 		if err != nil {
 			return err
 		}
@@ -118,7 +99,7 @@ func explainCommand(d Deps) *cobra.Command {
 		if a.output == "json" {
 			return printJSON(a.out, e)
 		}
-		return printExplanation(a.out, &e)
+		return accesstext.Explanation(a.out, &e)
 	}
 	return cmd
 }
@@ -135,7 +116,7 @@ func whoCanCommand(d Deps) *cobra.Command {
 	a.flags(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace (default: everywhere in the cluster)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q, err := kubeQuestion(args, namespace)
+		q, err := accesstext.Question(args, namespace)
 		if err != nil {
 			return err
 		}
@@ -150,7 +131,7 @@ func whoCanCommand(d Deps) *cobra.Command {
 		if a.output == "json" {
 			return printJSON(a.out, who)
 		}
-		return printWho(a.out, &who)
+		return accesstext.Who(a.out, &who)
 	}
 	return cmd
 }
@@ -189,134 +170,5 @@ func (a *asker) show(got *client.Access) error {
 	if a.output == "json" {
 		return printJSON(a.out, got)
 	}
-	if got.Other == nil {
-		if err := printHoldings(a.out, got.Access, "", got.Complete); err != nil {
-			return err
-		}
-		return printDenied(a.out, got.Denied)
-	}
-	if err := printHoldings(a.out, got.Only, "< ", true); err != nil {
-		return err
-	}
-	return printHoldings(a.out, got.OnlyOther, "> ", got.Complete)
-}
-
-func printExplanation(w io.Writer, e *client.Explanation) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", e.Decision, e.Principal.Name)
-	if e.Reason != "" {
-		fmt.Fprintf(&b, ": %s", e.Reason)
-	}
-	b.WriteByte('\n')
-	for _, p := range e.Paths {
-		fmt.Fprintf(&b, "  by %s\n", wayText(&p))
-	}
-	if d := e.DenyAssignment; d != nil {
-		fmt.Fprintf(&b, "  deny assignment %q at %s\n", d.Properties.Name, d.Properties.Scope)
-	}
-	if e.Decision != "allow" && len(e.WouldGrantGroups) > 0 {
-		b.WriteString("Members of these groups may:\n")
-		for _, g := range e.WouldGrantGroups {
-			fmt.Fprintf(&b, "  %s (%s)\n", g.DisplayName, g.ID)
-		}
-		if e.MoreGroups {
-			b.WriteString("  and others\n")
-		}
-	}
-	if e.Decision != "allow" && e.DenyAssignment == nil && len(e.WouldGrant) > 0 {
-		fmt.Fprintf(&b, "It would be allowed by one of these roles at %s:\n", e.Scope)
-		for _, r := range e.WouldGrant {
-			fmt.Fprintf(&b, "  %s\n", r)
-		}
-		fmt.Fprintf(&b, "or by a custom role with the data action\n  %s\n", strings.Join(e.Actions, "\n  "))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// wayText says by what, where, and through whom.
-func wayText(p *client.Way) string {
-	var b strings.Builder
-	switch p.Kind {
-	case "adminGroup":
-		b.WriteString("the cluster's admin groups")
-	case "roleAssignment":
-		fmt.Fprintf(&b, "role %q at %s", p.Role, p.Scope)
-	default:
-		fmt.Fprintf(&b, "%s of %s", p.Binding, p.Role)
-	}
-	b.WriteString(viaText(p))
-	return b.String()
-}
-
-func viaText(p *client.Way) string {
-	names := make([]string, len(p.Via))
-	for i, g := range p.Via {
-		names[i] = g.DisplayName
-	}
-	switch {
-	case len(names) > 0:
-		return ", as member of " + strings.Join(names, " in ")
-	case p.Subject == "Group/system:authenticated":
-		return ", as everybody"
-	}
-	return ""
-}
-
-func printWho(w io.Writer, who *client.WhoCan) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "NAME\tTYPE\tBY") // the writer keeps its error until Flush
-	for _, p := range who.Principals {
-		for i, x := range p.Paths {
-			name, kind := p.Name, p.Type
-			if i > 0 {
-				name, kind = "", ""
-			}
-			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\n", name, kind, wayText(&x))
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	return incomplete(w, who.Complete)
-}
-
-func printHoldings(w io.Writer, list []client.Way, mark string, complete bool) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if mark != "> " {
-		_, _ = fmt.Fprintln(tw, strings.Repeat(" ", len(mark))+"NAMESPACE\tROLE\tBY")
-	}
-	for _, x := range list {
-		ns := "*"
-		if x.Namespace != nil && *x.Namespace != "" {
-			ns = *x.Namespace
-		}
-		_, _ = fmt.Fprintf(tw, "%s%s\t%s\t%s\n", mark, ns, x.Role, wayText(&x))
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	return incomplete(w, complete)
-}
-
-// printDenied says what is taken away again.
-func printDenied(w io.Writer, list []client.DenyAssignment) error {
-	for _, d := range list {
-		var actions []string
-		for _, p := range d.Properties.Permissions {
-			actions = append(actions, p.DataActions...)
-		}
-		if _, err := fmt.Fprintf(w, "less, by deny assignment %q at %s: %s\n", d.Properties.Name, d.Properties.Scope, strings.Join(actions, " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func incomplete(w io.Writer, complete bool) error {
-	if complete {
-		return nil
-	}
-	_, err := fmt.Fprintln(w, "The cluster's own roles and bindings are not known at the moment: there may be more.")
-	return err
+	return accesstext.Access(a.out, got)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/datadir"
 	"github.com/keyreeve/keyreeve/internal/server"
 )
@@ -35,6 +36,7 @@ func upCommand(d Deps) *cobra.Command {
 	ports := f.String("cluster-ports", "10440-10999", "FIRST-LAST port for the API servers of clusters")
 	webhooks := f.Bool("cluster-webhooks", false, "let clusters ask about access by HTTPS, as attached ones do, and not at a Unix socket")
 	clients := f.String("clients-dir", "", "folder with kubectl and kubelogin for az aks install-cli (default: clients beside this program)")
+	signing := f.String("token-signing", config.RS256, "rs256, or es256 for the access tokens of ARM and Graph, which takes a fraction of the time")
 	detach := f.Bool("detach-clusters", false, "leave the clusters running when Keyreeve stops")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		dir, err := dataDir(*data)
@@ -60,6 +62,9 @@ func upCommand(d Deps) *cobra.Command {
 		if !fileExists(program) {
 			return fmt.Errorf("%s is not there, and clusters need it: build it with `make build`, or name it with --localkube", program)
 		}
+		if *signing != config.RS256 && *signing != config.ES256 {
+			return fmt.Errorf("--token-signing %q is neither %s nor %s", *signing, config.RS256, config.ES256)
+		}
 		first, last, err := portRange(*ports)
 		if err != nil {
 			return err
@@ -71,7 +76,7 @@ func upCommand(d Deps) *cobra.Command {
 		defer stop()
 		cfg := server.Config{
 			Data: datadir.Dir(abs), Listen: *listen, Localkube: program, OrphanTimeout: *orphan, Detach: *detach,
-			ClusterPorts: [2]int{first, last}, Webhooks: *webhooks, Clients: *clients,
+			ClusterPorts: [2]int{first, last}, Webhooks: *webhooks, Clients: *clients, ES256: *signing == config.ES256,
 			Log: log, Now: d.Now, Progress: func(text string) { _, _ = fmt.Fprintln(d.Err, text) },
 		}
 		return runUp(ctx, d, cfg)

@@ -19,6 +19,19 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// The values of Tokens.Signing.
+const (
+	RS256 = "rs256"
+	ES256 = "es256"
+)
+
+// Tokens says how tokens are signed.
+type Tokens struct {
+	// Signing is the algorithm of access tokens for Resource Manager and Graph: rs256 (the default), or es256, which takes a
+	// fraction of the time. All other tokens are signed with RS256 in any case. Every process on one database has the same.
+	Signing string `json:"signing,omitempty"`
+}
+
 // Serve is the configuration file. File names in it are relative to its folder. Secrets are named by file, never written
 // here.
 type Serve struct {
@@ -61,6 +74,8 @@ type Serve struct {
 	ShutdownDelay string `json:"shutdownDelay,omitempty"`
 	// AccessTokenLifetime is how long access tokens are good; default about an hour, as the real service varies it.
 	AccessTokenLifetime string `json:"accessTokenLifetime,omitempty"`
+	// Tokens says how tokens are signed.
+	Tokens Tokens `json:"tokens,omitzero"`
 
 	// Federation says whom Keyreeve asks for the keys of tokens that applications trust.
 	Federation Federation `json:"federation,omitzero"`
@@ -213,6 +228,7 @@ func (c *Serve) fill() {
 	set(&c.MaxStaleness, "15m")
 	set(&c.ShutdownDelay, "0s")
 	set(&c.AccessTokenLifetime, "0s")
+	set(&c.Tokens.Signing, RS256)
 	if c.Clusters != nil {
 		set(&c.Clusters.Ports, "10440-10999")
 	}
@@ -253,6 +269,9 @@ func (c *Serve) check() error {
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		fail("log.format %q is neither text nor json", c.Log.Format)
+	}
+	if c.Tokens.Signing != RS256 && c.Tokens.Signing != ES256 {
+		fail("tokens.signing %q is neither %s nor %s", c.Tokens.Signing, RS256, ES256)
 	}
 	duration := func(name, text string, least, most time.Duration) time.Duration {
 		d, err := time.ParseDuration(text)

@@ -101,12 +101,14 @@ type Catalog struct {
 	apps []FirstParty
 	byID map[ident.ClientID]FirstParty
 	uris map[string]ident.ClientID
+	// offered is what each offers.
+	offered map[ident.ClientID]offer
 }
 
 // NewCatalog returns the catalog of an installation. arm and graph are the base URLs of its Resource Manager and Graph:
 // clients that were told of a private cloud name these as resources. Empty ones are left out.
 func NewCatalog(arm, graph string) *Catalog {
-	c := &Catalog{apps: firstParties(), byID: map[ident.ClientID]FirstParty{}, uris: map[string]ident.ClientID{}}
+	c := &Catalog{apps: firstParties(), byID: map[ident.ClientID]FirstParty{}, uris: map[string]ident.ClientID{}, offered: map[ident.ClientID]offer{}}
 	for i, a := range c.apps {
 		switch {
 		case a.AppID == ResourceManager() && arm != "":
@@ -115,7 +117,7 @@ func NewCatalog(arm, graph string) *Catalog {
 			a.IdentifierURIs = append(a.IdentifierURIs, strings.TrimRight(graph, "/"))
 		}
 		c.apps[i] = a
-		c.byID[a.AppID] = a
+		c.byID[a.AppID], c.offered[a.AppID] = a, offersOf(a)
 		for _, u := range a.IdentifierURIs {
 			c.uris[Fold(u)] = a.AppID
 		}

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"slices"
+
 	"github.com/keyreeve/keyreeve/internal/ident"
 )
 
@@ -54,7 +56,19 @@ const manageAzure = "41094075-9dad-400e-a0bd-54e686782033"
 
 // Offers returns what a well-known application offers: its scopes and its app roles.
 func (c *Catalog) Offers(app ident.ClientID) (scopes []PermissionScope, roles []AppRole) {
-	if app == MicrosoftGraph() {
+	o := c.offered[app]
+	return slices.Clone(o.scopes), slices.Clone(o.roles)
+}
+
+// offer is what a well-known application offers.
+type offer struct {
+	scopes []PermissionScope
+	roles  []AppRole
+}
+
+// offersOf makes the offer of a well-known application. It derives and reads many ids: a catalog keeps what it gives.
+func offersOf(known FirstParty) (o offer) {
+	if known.AppID == MicrosoftGraph() {
 		for _, p := range graphPermissions() {
 			if p.scope != "" {
 				s := PermissionScope{
@@ -64,30 +78,29 @@ func (c *Catalog) Offers(app ident.ClientID) (scopes []PermissionScope, roles []
 				if p.admin {
 					s.Type = ScopeAdmin
 				}
-				scopes = append(scopes, s)
+				o.scopes = append(o.scopes, s)
 			}
 			if p.role != "" {
-				roles = append(roles, AppRole{
+				o.roles = append(o.roles, AppRole{
 					ID: ident.MustParse[ident.PermissionID](p.role), Value: p.value, DisplayName: p.text, Description: p.text + ", without a signed-in user.",
 					Enabled: true, AllowedMembers: []string{MemberApplication},
 				})
 			}
 		}
-		return scopes, roles
+		return o
 	}
-	known, _ := c.App(app)
 	for _, value := range known.Scopes {
-		id := ident.Derive[ident.PermissionID]("first-party scope", app.String(), value)
-		if app == ResourceManager() {
+		id := ident.Derive[ident.PermissionID]("first-party scope", known.AppID.String(), value)
+		if known.AppID == ResourceManager() {
 			id = ident.MustParse[ident.PermissionID](manageAzure)
 		}
 		text := "Access " + known.DisplayName + " as a user"
-		scopes = append(scopes, PermissionScope{
+		o.scopes = append(o.scopes, PermissionScope{
 			ID: id, Value: value, Type: ScopeUser, Enabled: true,
 			AdminConsentDisplayName: text, AdminConsentDescription: text + ".", UserConsentDisplayName: text, UserConsentDescription: text + ".",
 		})
 	}
-	return scopes, nil
+	return o
 }
 
 // GraphPermission returns the value of an app role of Microsoft Graph, and false if there is none with that id.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
+	"github.com/keyreeve/keyreeve/internal/store/postgrestest"
 )
 
 // many is how many users the benchmarks have: a million with KEYREEVE_BENCH=large, which takes minutes to make.
@@ -27,9 +29,10 @@ func numberedUser(n int) ident.ObjectID {
 }
 
 // crowd makes a directory of many users, a thousand of whom are in each group.
-func crowd(b *testing.B) *bench {
+func crowd(b *testing.B, opt store.Options) *bench {
 	b.Helper()
-	t := newBench(b)
+	opt.WriteTimeout = 10 * time.Minute
+	t := newBenchOn(b, opt)
 	t.handler.Log = slog.New(slog.DiscardHandler)
 	const part = 10_000
 	for from := 0; from < many(); from += part {
@@ -63,7 +66,14 @@ func crowd(b *testing.B) *bench {
 // BenchmarkDirectory asks the face, from the request to the whole answer, and reports the 99th percentile besides the
 // mean.
 func BenchmarkDirectory(b *testing.B) {
-	t := crowd(b)
+	b.Run("sqlite", func(b *testing.B) { benchDirectory(b, store.Options{Path: filepath.Join(b.TempDir(), "bench.db")}) })
+	b.Run("postgres", func(b *testing.B) {
+		benchDirectory(b, store.Options{Postgres: postgrestest.Start(b).DSN("postgres")})
+	})
+}
+
+func benchDirectory(b *testing.B, opt store.Options) {
+	t := crowd(b, opt)
 	size := many()
 	for _, ask := range []struct {
 		name string

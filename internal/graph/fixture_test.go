@@ -92,12 +92,19 @@ func (c *clock) pass(d time.Duration) {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return newBenchOn(t, store.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+}
+
+// newBenchOn is newBench on a database.
+func newBenchOn(t testing.TB, opt store.Options) *bench {
+	t.Helper()
 	b := &bench{
 		t: t, tenant: ident.Derive[ident.TenantID]("test", "tenant"), callers: map[string]caller.Caller{}, log: &strings.Builder{},
 		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}, mux: http.NewServeMux(), commits: &commits{},
 	}
 	var err error
-	if b.db, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: b.clock.Now, BeforeCommit: b.commits.before}); err != nil {
+	opt.Now, opt.BeforeCommit = b.clock.Now, b.commits.before
+	if b.db, err = store.Open(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -10,7 +10,7 @@ import (
 //	created ── published ──► active from ── signs ──► superseded ── verifies ──► retired
 type Public struct {
 	KID       string          `json:"kid"`
-	Algorithm string          `json:"algorithm"` // RS256
+	Algorithm string          `json:"algorithm"` // RS256 or ES256
 	JWK       json.RawMessage `json:"jwk"`       // RFC 7517, public members only
 	CreatedAt time.Time       `json:"createdAt"`
 	// ActiveFrom is when it starts to sign; it is published before, so that caches learn it.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/keyreeve/keyreeve/internal/seal"
 )
 
@@ -52,15 +54,25 @@ func (r *Ring) Load(keys []Public, s *seal.Sealer, sealed func(kid string) ([]by
 	return nil
 }
 
-// Active returns the signer to use at now, or ErrNoKey.
-func (r *Ring) Active(now time.Time) (*Signer, error) {
+// Active returns the RS256 signer to use at now, or ErrNoKey.
+func (r *Ring) Active(now time.Time) (*Signer, error) { return r.active(RS256, now) }
+
+// ActiveES256 returns the ES256 signer to use at now, or ErrNoKey.
+func (r *Ring) ActiveES256(now time.Time) (*Signer, error) { return r.active(ES256, now) }
+
+func (r *Ring) active(alg jose.SignatureAlgorithm, now time.Time) (*Signer, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	p, ok := Active(r.keys, now)
+	p, ok := Active(Of(alg, r.keys), now)
 	if !ok {
 		return nil, ErrNoKey
 	}
 	return r.signers[p.KID], nil
+}
+
+// Of returns the keys of an algorithm.
+func Of(alg jose.SignatureAlgorithm, keys []Public) []Public {
+	return slices.DeleteFunc(slices.Clone(keys), func(k Public) bool { return k.Algorithm != string(alg) })
 }
 
 // Set is a published key set (RFC 7517 5).
@@ -69,10 +81,10 @@ type Set struct {
 }
 
 // Published returns the key set at now: the keys that sign, that will sign, and those whose tokens still live. The
-// key that signs comes first, for readers that take only one.
+// RS256 key that signs comes first, for readers that take only one.
 func Published(keys []Public, now time.Time) Set {
 	live := slices.DeleteFunc(slices.Clone(keys), func(k Public) bool { return !k.Verifies(now) })
-	active, _ := Active(live, now)
+	active, _ := Active(Of(RS256, live), now)
 	slices.SortFunc(live, func(a, b Public) int {
 		if (a.KID == active.KID) != (b.KID == active.KID) {
 			if a.KID == active.KID {

@@ -16,9 +16,9 @@ type Policy struct {
 	VerifyAfter time.Duration
 }
 
-// DefaultPolicy rotates every 30 days and publishes a day ahead.
+// DefaultPolicy rotates every 30 days and publishes a day ahead. The longest tokens live 28 hours.
 func DefaultPolicy() Policy {
-	return Policy{Every: 30 * 24 * time.Hour, PublishAhead: 24 * time.Hour, VerifyAfter: 25 * time.Hour}
+	return Policy{Every: 30 * 24 * time.Hour, PublishAhead: 24 * time.Hour, VerifyAfter: 29 * time.Hour}
 }
 
 // Check reports what is wrong with a policy.
@@ -46,7 +46,7 @@ type Plan struct {
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return !p.Create && len(p.Supersede) == 0 && len(p.Retire) == 0 }
 
-// Plan decides what to do with the keys at now. Carrying it out and planning again yields an empty plan.
+// Plan decides what to do with the keys of one algorithm at now. Carrying it out and planning again yields an empty plan.
 func (p Policy) Plan(keys []Public, now time.Time) Plan {
 	var plan Plan
 	keys = slices.SortedFunc(slices.Values(keys), compareAge)
@@ -76,6 +76,21 @@ func (p Policy) Plan(keys []Public, now time.Time) Plan {
 	plan.Create, plan.CreateFrom = true, next
 	if earliest := now.Add(p.PublishAhead); next.Before(earliest) {
 		plan.CreateFrom = earliest
+	}
+	return plan
+}
+
+// Withdraw decides what to do with keys that shall sign no more: they verify until no token of theirs lives.
+func (p Policy) Withdraw(keys []Public, now time.Time) Plan {
+	var plan Plan
+	for _, k := range keys {
+		switch {
+		case !k.Verifies(now):
+			plan.Retire = append(plan.Retire, k.KID)
+		case k.RetiresAt.IsZero():
+			k.RetiresAt = now.UTC().Add(p.VerifyAfter)
+			plan.Supersede = append(plan.Supersede, k)
+		}
 	}
 	return plan
 }

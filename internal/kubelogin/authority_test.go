@@ -38,8 +38,8 @@ type authority struct {
 
 	mu sync.Mutex
 	// asked holds the forms of the token endpoints, devices counts the device codes handed out.
-	asked   []url.Values
-	devices int
+	asked         []url.Values
+	devices, made int
 	// refuse, if set, is the error body of the token endpoints; pending is how often a device code is not confirmed yet.
 	refuse   string
 	pending  int
@@ -125,9 +125,10 @@ func newAuthority(t testing.TB) *authority {
 			return base64.RawURLEncoding.EncodeToString(data)
 		}
 		now := time.Now()
+		a.made++
 		jwt := func(aud string) string {
 			return part(object{"alg": "none"}) + "." + part(object{
-				"aud": aud, "iss": a.URL, "sub": user, "oid": "o", "tid": tenant, "preferred_username": user, "exp": now.Add(a.life).Unix(), "n": len(a.asked),
+				"aud": aud, "iss": a.URL, "sub": user, "oid": "o", "tid": tenant, "preferred_username": user, "exp": now.Add(a.life).Unix(), "n": a.made,
 			}) + ".sig"
 		}
 		out := object{"token_type": "Bearer", "access_token": jwt(server), "scope": form.Get("scope"), "expires_in": int(a.life.Seconds()), "ext_expires_in": int(a.life.Seconds())}
@@ -234,4 +235,8 @@ func certificates(t testing.TB) map[string]string {
 		writeFile(t, out[name], text)
 	}
 	return out
+}
+
+func pemOf(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 const (
@@ -24,7 +24,7 @@ type execInfo struct {
 
 // readExecInfo reads $KUBERNETES_EXEC_INFO.
 func readExecInfo(d Deps) (execInfo, error) {
-	text := d.getenv("KUBERNETES_EXEC_INFO")
+	text := d.Getenv("KUBERNETES_EXEC_INFO")
 	if text == "" {
 		return execInfo{version: execV1beta1}, nil
 	}
@@ -52,7 +52,7 @@ func readExecInfo(d Deps) (execInfo, error) {
 // authorityCA returns the certificates that vouch for a private authority: from the exec section's env, or from the cluster's
 // exec extension, where provideClusterInfo lets kubectl hand it over.
 func (i execInfo) authorityCA(d Deps) ([]byte, error) {
-	if v := d.getenv(login.AuthorityCAVariable); v != "" {
+	if v := d.Getenv(ask.AuthorityCAVariable); v != "" {
 		return pemOrBase64(v)
 	}
 	if len(i.config) == 0 {
@@ -73,7 +73,7 @@ func pemOrBase64(v string) ([]byte, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(v)
 	if err != nil {
-		return nil, fmt.Errorf("%s is neither PEM nor base64", login.AuthorityCAVariable)
+		return nil, fmt.Errorf("%s is neither PEM nor base64", ask.AuthorityCAVariable)
 	}
 	return data, nil
 }

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/tokencache"
 )
 
@@ -22,45 +22,92 @@ const (
 	renewal = 10 * time.Second
 )
 
-// getToken prints an ExecCredential.
-func getToken(ctx context.Context, d Deps, o *options) error {
-	o.fromEnvironment()
-	if err := o.validate(); err != nil {
+// GetToken prints an ExecCredential.
+func GetToken(ctx context.Context, d Deps, o *Options) error {
+	p, err := open(d, o)
+	if err != nil {
 		return err
 	}
+	token, err := p.token(ctx)
+	if err != nil {
+		return err
+	}
+	access := token.Access
+	if p.r.PoPHost != "" {
+		if access, err = d.Prove(access, p.r.PoPHost, p.kept(), d.Now()); err != nil {
+			return err
+		}
+	}
+	return writeCredential(d.Out, p.info.version, access, token.Expires)
+}
+
+// open reads whose token is wanted, and finds the cache.
+func open(d Deps, o *Options) (*plugin, error) {
+	if err := o.Settle(); err != nil {
+		return nil, err
+	}
 	if o.serverID == "" {
-		return errServerID
+		return nil, errServerID
 	}
 	info, err := readExecInfo(d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := o.request()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p := &plugin{Deps: d, o: o, r: r, cache: o.cache(d)}
-	identity, cached := p.identity()
-	if !cached {
+	p := &plugin{Deps: d, o: o, r: r, info: info, cache: o.cache(d)}
+	var cached bool
+	if p.identity, cached = p.whole(); !cached {
 		p.cache.Dir = ""
 	}
-	entry := p.cache.Find(identity, false)
-	token, ok := entry.Token()
+	return p, nil
+}
+
+// token returns a good token, from the cache or by signing in.
+func (p *plugin) token(ctx context.Context) (tokencache.Token, error) {
+	entry := p.cache.Find(p.identity, false)
+	if token, ok := entry.Token(); ok && fresh(token, p.Now()) {
+		return token, nil
+	}
+	var err error
+	if p.r.AuthorityCA, err = p.info.authorityCA(p.Deps); err != nil {
+		return tokencache.Token{}, err
+	}
+	return p.acquire(ctx, p.cache.Find(p.identity, true))
+}
+
+// Cached answers from the cache, if the arguments are those of get-token and there is a good token for them; it says whether it did.
+// Whatever is out of the ordinary is left to those who can explain it.
+func Cached(d Deps, args []string) (bool, error) {
+	if len(args) == 0 || args[0] != "get-token" {
+		return false, nil
+	}
+	o, ok := quickParse(d, args[1:])
+	if !ok {
+		return false, nil
+	}
+	p, err := open(d, o)
+	if err != nil || p.r.PoPHost != "" {
+		return false, nil //nolint:nilerr // it is found again, and told
+	}
+	token, ok := p.cache.Find(p.identity, false).Token()
 	if !ok || !fresh(token, d.Now()) {
-		if p.r.AuthorityCA, err = info.authorityCA(d); err != nil {
-			return err
-		}
-		if token, err = p.acquire(ctx, p.cache.Find(identity, true)); err != nil {
-			return err
-		}
+		return false, nil
 	}
-	access := token.Access
-	if r.PoPHost != "" {
-		if access, err = login.Prove(access, r.PoPHost, p.kept(identity), d.Now()); err != nil {
-			return err
-		}
+	return true, writeCredential(d.Out, p.info.version, token.Access, token.Expires)
+}
+
+// source gets tokens that are in no cache.
+func (p *plugin) source() Source {
+	return p.Source(p.Deps, p.debug)
+}
+
+func (p *plugin) debug(format string, args ...any) {
+	if p.o.verbosity >= 5 {
+		_, _ = fmt.Fprintf(p.Err, "kubelogin: "+format+"\n", args...)
 	}
-	return writeCredential(d.Out, info.version, access, token.Expires)
 }
 
 // fresh reports whether a token may be handed out as it is: it has five minutes left, or half of a short life.
@@ -72,15 +119,17 @@ func fresh(t tokencache.Token, now time.Time) bool {
 // plugin is one call of get-token.
 type plugin struct {
 	Deps
-	o     *options
-	r     login.Request
-	cache *tokencache.Cache
+	o        *Options
+	r        ask.Request
+	info     execInfo
+	cache    *tokencache.Cache
+	identity []byte
 	// own holds the session where there is no cache to hold it.
 	own *memory
 }
 
 // cache opens the token cache.
-func (o *options) cache(d Deps) *tokencache.Cache {
+func (o *Options) cache(d Deps) *tokencache.Cache {
 	c := &tokencache.Cache{Dir: o.cacheDir, Warn: func(err error) {
 		_, _ = fmt.Fprintf(d.Err, "kubelogin: warning: the token is not kept, so the next call signs in again: %v\n", err)
 	}}
@@ -93,28 +142,28 @@ func (o *options) cache(d Deps) *tokencache.Cache {
 	return c
 }
 
-// identity is everything that decides whose token it is, and whether a token may be kept at all. It is hashed with a key before
+// whole is everything that decides whose token it is, and whether a token may be kept at all. It is hashed with a key before
 // anything is written: it holds secrets, so that a token got by a secret is had only by who knows it.
-func (p *plugin) identity() ([]byte, bool) {
+func (p *plugin) whole() ([]byte, bool) {
 	type whole struct {
-		login.Request
+		ask.Request
 		Account string `json:",omitempty"`
 		Host    string `json:",omitempty"`
 	}
 	w := whole{Request: p.r}
 	switch p.r.Mode {
-	case login.ManagedIdentity:
+	case ask.ManagedIdentity:
 		// Whose token the endpoint gives is known to it alone: a home that moves to another machine would bring another's.
 		return nil, false
-	case login.AzureDevCLI:
+	case ask.AzureDevCLI:
 		return nil, false // azd keeps its tokens, and what it is signed in as is not to be seen from outside
-	case login.AzureCLI:
+	case ask.AzureCLI:
 		account, ok := p.azAccount()
 		if !ok {
 			return nil, false
 		}
 		w.Account = account
-	case login.ServicePrincipal:
+	case ask.ServicePrincipal:
 		if p.r.Certificate != "" {
 			data, err := os.ReadFile(p.r.Certificate)
 			if err != nil {
@@ -123,9 +172,9 @@ func (p *plugin) identity() ([]byte, bool) {
 			sum := sha256.Sum256(data)
 			w.Account = string(sum[:])
 		}
-	case login.WorkloadIdentity:
+	case ask.WorkloadIdentity:
 		w.Host = p.r.GitHubURL // another job's token is another's
-	case login.DeviceCode, login.Interactive, login.Password, login.AzurePipelines:
+	case ask.DeviceCode, ask.Interactive, ask.Password, ask.AzurePipelines:
 	}
 	data, err := json.Marshal(w)
 	return data, err == nil
@@ -133,9 +182,9 @@ func (p *plugin) identity() ([]byte, bool) {
 
 // azAccount tells what az is signed in as: it rewrites these files whenever that changes.
 func (p *plugin) azAccount() (string, bool) {
-	dir := p.getenv("AZURE_CONFIG_DIR")
+	dir := p.Getenv("AZURE_CONFIG_DIR")
 	if dir == "" {
-		dir = filepath.Join(p.home(), ".azure")
+		dir = filepath.Join(p.Home(), ".azure")
 	}
 	sum := sha256.New()
 	for _, name := range []string{"azureProfile.json", "config", "clouds.config"} {
@@ -155,21 +204,21 @@ func (m *memory) Session() []byte        { return m.data }
 func (m *memory) PutSession(data []byte) { m.data = data }
 
 // kept is what the session of the identity is, after the token was found or got.
-func (p *plugin) kept(identity []byte) []byte {
+func (p *plugin) kept() []byte {
 	if p.own != nil {
 		return p.own.data
 	}
-	return p.cache.Find(identity, false).Session()
+	return p.cache.Find(p.identity, false).Session()
 }
 
 // acquire gets a token that is not in the cache, or is there and about to expire: one process at a time.
 func (p *plugin) acquire(ctx context.Context, entry tokencache.Entry) (tokencache.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.timeout)
 	defer cancel()
-	c := p.client(p.o)
+	c := p.source()
 	old, ok := entry.Token()
 	usable := ok && old.Expires.Sub(p.Now()) > least && old.Obtained.Before(p.Now().Add(enough))
-	lock, err := entry.Lock(ctx, p.Now, func() { c.Debug("another kubelogin is signing in; waiting for it") })
+	lock, err := entry.Lock(ctx, p.Now, func() { p.debug("another kubelogin is signing in; waiting for it") })
 	if err != nil {
 		if usable {
 			return old, nil
@@ -190,7 +239,7 @@ func (p *plugin) acquire(ctx context.Context, entry tokencache.Entry) (tokencach
 	}
 	got, err := c.Token(renew, p.r, both{p.own, entry}, usable)
 	if err != nil && usable && ctx.Err() == nil {
-		c.Debug("the token is good for a while yet, and could not be renewed: %v", err)
+		p.debug("the token is good for a while yet, and could not be renewed: %v", err)
 		lock.Release(p.Now(), nil)
 		p.own = nil
 		return old, nil

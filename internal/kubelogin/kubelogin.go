@@ -5,24 +5,22 @@
 //	                                          │ none                          ▲
 //	                                          └──► lock ──► login ────────────┘
 //
-// kubectl waits for get-token at every call, so the way to a cached token does as little as can be: it parses flags without
-// building commands, reads one sealed file and writes the answer.
+// kubectl waits for get-token at every call, so the way to a cached token (Cached) does as little as can be: it parses flags without
+// building commands, reads one sealed file and writes the answer. This room links no more than that needs; the commands and the
+// protocols stand in rooms of their own, and what they need is handed in.
 package kubelogin
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // Deps are what the commands work with.
@@ -37,49 +35,31 @@ type Deps struct {
 	Environ func(string) (string, bool)
 	// OpenBrowser shows a page; nil for the person's own browser.
 	OpenBrowser func(ctx context.Context, url string) error
+	// Source gets tokens that are in no cache, and Prove puts a proof of possession around one; the room command has both. The way
+	// to a cached token does without, and does not link what they need.
+	Source func(d Deps, debug func(format string, args ...any)) Source
+	Prove  func(access, host string, session []byte, now time.Time) (string, error)
 }
 
-// Main runs the program and returns its exit status.
-func Main(ctx context.Context, d Deps, args []string) int {
-	if err := run(ctx, d, args); err != nil {
-		_, _ = fmt.Fprintln(d.Err, "Error:", err)
-		return 1
-	}
-	return 0
-}
-
-func run(ctx context.Context, d Deps, args []string) error {
-	if len(args) > 0 && args[0] == "get-token" {
-		if o, ok := quickParse(d, args[1:]); ok {
-			return interruptible(ctx, func(ctx context.Context) error { return getToken(ctx, d, o) })
-		}
-	}
-	// Anything else, and whatever get-token does not understand, is for the commands to handle or explain.
-	root := Command(d)
-	root.SetArgs(args)
-	return root.ExecuteContext(ctx)
+// Source gets tokens.
+type Source interface {
+	// Token gets one. What earlier calls for the same identity kept is in kept; with silent set, a person is not asked.
+	Token(ctx context.Context, r ask.Request, kept ask.Session, silent bool) (ask.Token, error)
 }
 
 // quickParse reads the flags of get-token if they are nothing but that.
-func quickParse(d Deps, args []string) (*options, bool) {
-	o := newOptions(d)
+func quickParse(d Deps, args []string) (*Options, bool) {
+	o := NewOptions(d)
 	fs := pflag.NewFlagSet("get-token", pflag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	o.addFlags(fs)
-	o.addLogFlags(fs)
+	o.AddFlags(fs)
+	o.AddLogFlags(fs)
 	return o, fs.Parse(args) == nil && fs.NArg() == 0
 }
 
-// interruptible gives fn until Ctrl-C.
-func interruptible(ctx context.Context, fn func(context.Context) error) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return fn(ctx)
-}
-
-// home is the person's folder, as kubectl finds it.
-func (d Deps) home() string {
+// Home is the person's folder, as kubectl finds it.
+func (d Deps) Home() string {
 	if h, ok := d.Environ("HOME"); ok && h != "" {
 		return h
 	}
@@ -90,28 +70,18 @@ func (d Deps) home() string {
 	return h
 }
 
-func (d Deps) getenv(name string) string {
+// Getenv reads the environment.
+func (d Deps) Getenv(name string) string {
 	v, _ := d.Environ(name)
 	return v
 }
 
-func (d Deps) defaultCacheDir() string {
-	if dir := d.getenv("KUBECACHEDIR"); dir != "" {
+// CacheDir is the folder of the cache where no flag names one.
+func (d Deps) CacheDir() string {
+	if dir := d.Getenv("KUBECACHEDIR"); dir != "" {
 		return dir
 	}
-	return filepath.Join(d.home(), ".kube", "cache", "kubelogin") + string(filepath.Separator)
-}
-
-func (d Deps) client(o *options) *login.Client {
-	open := d.OpenBrowser
-	if open == nil {
-		open = login.OpenBrowser
-	}
-	return &login.Client{Err: d.Err, Terminal: d.Terminal, Now: d.Now, Getenv: d.getenv, OpenBrowser: open, Debug: func(format string, args ...any) {
-		if o.verbosity >= 5 {
-			_, _ = fmt.Fprintf(d.Err, "kubelogin: "+format+"\n", args...)
-		}
-	}}
+	return filepath.Join(d.Home(), ".kube", "cache", "kubelogin") + string(filepath.Separator)
 }
 
 var errServerID = errors.New("server-id is required")

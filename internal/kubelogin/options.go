@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
-// options are the flags of get-token and convert-kubeconfig, with what the environment changes in them.
-type options struct {
+// Options are the flags of get-token and convert-kubeconfig, with what the environment changes in them.
+type Options struct {
 	login, clientID, clientSecret, clientCert, clientCertPassword string
 	username, password, identityResourceID, serverID              string
 	federatedTokenFile, authorityHost, serviceConnection          string
@@ -31,16 +31,17 @@ type options struct {
 	home       string
 }
 
-func newOptions(d Deps) *options {
-	return &options{env: d.Environ, cacheDir: d.defaultCacheDir(), home: d.home()}
+// NewOptions returns them as they are when nothing is given.
+func NewOptions(d Deps) *Options {
+	return &Options{env: d.Environ, cacheDir: d.CacheDir(), home: d.Home()}
 }
 
-// addFlags adds the flags of Azure's kubelogin, and the one of ours.
-func (o *options) addFlags(fs *pflag.FlagSet) {
+// AddFlags adds the flags of Azure's kubelogin, and the one of ours.
+func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	s := func(p *string, name, short, usage string) { fs.StringVarP(p, name, short, *p, usage) }
-	o.login, o.environment, o.tokenCache = string(login.DeviceCode), "AzurePublicCloud", "file"
-	modes := make([]string, 0, len(login.Modes()))
-	for _, m := range login.Modes() {
+	o.login, o.environment, o.tokenCache = string(ask.DeviceCode), "AzurePublicCloud", "file"
+	modes := make([]string, 0, len(ask.Modes()))
+	for _, m := range ask.Modes() {
 		modes = append(modes, string(m))
 	}
 	s(&o.login, "login", "l", "how to sign in: "+strings.Join(modes, ", ")+" ($AAD_LOGIN_METHOD)")
@@ -73,14 +74,14 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	s(&o.tokenCache, "token-cache", "", "where tokens are kept: file, keyring (the sealing key in the system's keyring), none ($KEYREEVE_TOKEN_CACHE)")
 }
 
-// addLogFlags adds the flags that Azure's has of its log library.
-func (o *options) addLogFlags(fs *pflag.FlagSet) {
+// AddLogFlags adds the flags that Azure's has of its log library.
+func (o *Options) AddLogFlags(fs *pflag.FlagSet) {
 	fs.IntVarP(&o.verbosity, "v", "v", 0, "how much to say on standard error; 5 says what is done")
 	fs.Bool("logtostderr", true, "taken, and without effect: everything said goes to standard error")
 }
 
 // fromEnvironment lets the environment change the options, as in Azure's: it wins over flags, later variables over earlier.
-func (o *options) fromEnvironment() {
+func (o *Options) fromEnvironment() {
 	if v, ok := o.env("KEYREEVE_TOKEN_CACHE"); ok && v != "" && o.tokenCache == "file" {
 		o.tokenCache = v
 	}
@@ -110,12 +111,12 @@ func (o *options) fromEnvironment() {
 	set(&o.username, "AAD_USER_PRINCIPAL_NAME", "AZURE_USERNAME")
 	set(&o.password, "AAD_USER_PRINCIPAL_PASSWORD", "AZURE_PASSWORD")
 	set(&o.login, "AAD_LOGIN_METHOD")
-	switch login.Mode(o.login) {
-	case login.WorkloadIdentity:
+	switch ask.Mode(o.login) {
+	case ask.WorkloadIdentity:
 		set(&o.clientID, "AZURE_CLIENT_ID")
 		set(&o.federatedTokenFile, "AZURE_FEDERATED_TOKEN_FILE")
 		set(&o.authorityHost, "AZURE_AUTHORITY_HOST")
-	case login.AzurePipelines:
+	case ask.AzurePipelines:
 		fill := func(p *string, name string) {
 			if *p == "" {
 				set(p, name)
@@ -133,9 +134,24 @@ func (o *options) fromEnvironment() {
 	}
 }
 
-func (o *options) validate() error {
-	if !slices.Contains(login.Modes(), login.Mode(o.login)) {
-		return fmt.Errorf("login mode %q is not one of %v", o.login, login.Modes())
+// Settle lets the environment have its say and checks what came of it.
+func (o *Options) Settle() error {
+	o.fromEnvironment()
+	return o.validate()
+}
+
+// Mode is the login mode.
+func (o *Options) Mode() string { return o.login }
+
+// SetVerbosity says how much is told on standard error.
+func (o *Options) SetVerbosity(v int) { o.verbosity = v }
+
+// Verbosity is that.
+func (o *Options) Verbosity() int { return o.verbosity }
+
+func (o *Options) validate() error {
+	if !slices.Contains(ask.Modes(), ask.Mode(o.login)) {
+		return fmt.Errorf("login mode %q is not one of %v", o.login, ask.Modes())
 	}
 	if o.authorityHost != "" {
 		u, err := url.ParseRequestURI(o.authorityHost)
@@ -168,7 +184,7 @@ const (
 
 // authority is the base URL of the token service. An unknown cloud is the public one, as in Azure's; one of one's own is
 // described in a file.
-func (o *options) authority() (string, error) {
+func (o *Options) authority() (string, error) {
 	if o.authorityHost != "" {
 		return o.authorityHost, nil
 	}
@@ -202,40 +218,40 @@ func (o *options) authority() (string, error) {
 }
 
 // request is what the options ask for.
-func (o *options) request() (login.Request, error) {
+func (o *Options) request() (ask.Request, error) {
 	authority, err := o.authority()
 	if err != nil {
-		return login.Request{}, err
+		return ask.Request{}, err
 	}
-	r := login.Request{
-		Mode: login.Mode(o.login), Authority: authority, Tenant: o.tenantID, Client: o.clientID, Server: o.serverID,
+	r := ask.Request{
+		Mode: ask.Mode(o.login), Authority: authority, Tenant: o.tenantID, Client: o.clientID, Server: o.serverID,
 		Legacy: o.legacy, LoginHint: o.loginHint, RedirectURL: o.redirectURL, NoInstanceDiscovery: o.noInstanceDiscovery, Timeout: o.timeout,
 	}
 	get := func(name string) string { v, _ := o.env(name); return v }
 	// A value that the mode does not use is no part of the identity, and no secret of another mode is carried along.
 	switch r.Mode {
-	case login.ServicePrincipal:
+	case ask.ServicePrincipal:
 		r.Certificate, r.CertificatePassword = o.clientCert, o.clientCertPassword
 		if r.Certificate == "" {
 			r.Secret = o.clientSecret
 		}
-	case login.Password:
+	case ask.Password:
 		r.Username, r.Password = o.username, o.password
-	case login.ManagedIdentity:
+	case ask.ManagedIdentity:
 		r.IdentityResourceID = o.identityResourceID
-	case login.AzureCLI:
+	case ask.AzureCLI:
 		r.Subscription = o.subscription
-	case login.WorkloadIdentity:
+	case ask.WorkloadIdentity:
 		r.GitHubURL, r.GitHubToken = get("ACTIONS_ID_TOKEN_REQUEST_URL"), get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 		r.FederatedTokenFile = o.federatedTokenFile
-	case login.AzurePipelines:
+	case ask.AzurePipelines:
 		r.ServiceConnection, r.PipelinesToken = o.serviceConnection, get("SYSTEM_ACCESSTOKEN")
-	case login.DeviceCode, login.Interactive, login.AzureDevCLI:
+	case ask.DeviceCode, ask.Interactive, ask.AzureDevCLI:
 	}
 	switch r.Mode {
-	case login.Interactive, login.Password, login.ServicePrincipal:
+	case ask.Interactive, ask.Password, ask.ServicePrincipal:
 		if o.popEnabled {
-			if r.PoPHost, err = login.ParsePoPClaims(o.popClaims); err != nil {
+			if r.PoPHost, err = ask.ParsePoPClaims(o.popClaims); err != nil {
 				return r, err
 			}
 		}

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/tokencache"
 )
 
-func parse(t *testing.T, env map[string]string, args ...string) *options {
+func parse(t *testing.T, env map[string]string, args ...string) *Options {
 	t.Helper()
 	d := Deps{Out: io.Discard, Err: io.Discard, Now: time.Now, Environ: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
 	o, ok := quickParse(d, args)
@@ -95,7 +95,7 @@ func TestValidate(t *testing.T) {
 // TestNoSecretOfAnotherMode: a variable that is set for one mode is no part of the identity of another.
 func TestNoSecretOfAnotherMode(t *testing.T) {
 	r, err := parse(t, map[string]string{"AZURE_CLIENT_SECRET": "s", "AZURE_PASSWORD": "p"}, "-l", "devicecode", "--server-id", "x").request()
-	if err != nil || r.Secret+r.Password != "" || r.Mode != login.DeviceCode {
+	if err != nil || r.Secret+r.Password != "" || r.Mode != ask.DeviceCode {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -91,6 +91,8 @@ type Service struct {
 	Logon   *logon.Service
 	Clock   *Clock
 	Log     *strings.Builder
+	// Level is what is logged; it begins with everything.
+	Level *slog.LevelVar
 	// BaseURL is the login address; Client trusts its certificate and follows no redirects.
 	BaseURL string
 	Client  *http.Client
@@ -109,8 +111,20 @@ type Service struct {
 // Start starts a service. Its clock stands still until it is moved.
 func Start(t testing.TB) *Service {
 	t.Helper()
-	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}}
-	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return start(t, false)
+}
+
+// StartES256 is Start for a service that signs what is for Resource Manager and Graph with ES256.
+func StartES256(t testing.TB) *Service {
+	t.Helper()
+	return start(t, true)
+}
+
+func start(t testing.TB, es256 bool) *Service {
+	t.Helper()
+	s := &Service{TB: t, Clock: &Clock{at: time.Now().UTC().Truncate(time.Second)}, Log: &strings.Builder{}, Level: &slog.LevelVar{}}
+	s.Level.Set(slog.LevelDebug)
+	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.Log}, &slog.HandlerOptions{Level: s.Level}))
 	var err error
 	s.DB, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: s.Clock.Now})
 	s.must(err)
@@ -124,7 +138,7 @@ func Start(t testing.TB) *Service {
 	}))
 	hasher, err := proof.NewHasher(proof.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}, 4)
 	s.must(err)
-	s.fill(hasher)
+	s.fill(hasher, es256)
 
 	mux := http.NewServeMux()
 	s.Handler = discovery.FoldPaths(mux)
@@ -143,7 +157,7 @@ func Start(t testing.TB) *Service {
 	discovery.Handler{World: s.World, BaseURL: s.BaseURL, GraphURL: GraphURL, Now: s.Clock.Now, Log: log}.Mount(mux)
 	grants := grant.Handler{
 		DB: s.DB, World: s.World, Ring: s.Ring, Logon: s.Logon, Catalog: s.Catalog, BaseURL: s.BaseURL, GraphURL: GraphURL,
-		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now, Networks: issuer.Loopback()},
+		Now: s.Clock.Now, Log: log, Issuers: &issuer.Remote{Now: s.Clock.Now, Networks: issuer.Loopback()}, ES256: es256,
 	}.Prepared()
 	grants.Mount(mux)
 	apps := consent.Directory{World: s.World, Catalog: s.Catalog}
@@ -178,10 +192,15 @@ func (s *Service) Update(f func(*store.Tx) error) {
 }
 
 // fill makes the small world.
-func (s *Service) fill(hasher *proof.Hasher) {
+func (s *Service) fill(hasher *proof.Hasher, es256 bool) {
 	now := s.Clock.Now()
-	key := keytest.Key(s.TB, 0, now.Add(-time.Hour))
-	s.Ring = keytest.Ring(s.TB, key)
+	keys := []keyring.Key{keytest.Key(s.TB, 0, now.Add(-time.Hour))}
+	if es256 {
+		key, err := keyring.GenerateES256(now.Add(-time.Hour), now.Add(-time.Hour))
+		s.must(err)
+		keys = append(keys, key)
+	}
+	s.Ring = keytest.Ring(s.TB, keys...)
 	s.Tenant = directory.Tenant{
 		ID: ident.New[ident.TenantID](), DisplayName: "Contoso", Domains: []string{"contoso.test", "www.contoso.test"}, CreatedAt: now,
 		PasswordGrantClients: []ident.ClientID{directory.AzureCLI(), directory.AKSClient()},
@@ -198,8 +217,6 @@ func (s *Service) fill(hasher *proof.Hasher) {
 	s.AppSecret, s.AppObject = secret, ident.New[ident.ObjectID]()
 	hash, err := hasher.Hash(s.Context(), Password)
 	s.must(err)
-	sealed, err := key.Seal(keytest.Sealer(s.TB))
-	s.must(err)
 	s.Update(func(tx *store.Tx) error {
 		for _, t := range []directory.Tenant{s.Tenant, s.Other} {
 			s.must(tx.PutTenant(t))
@@ -214,7 +231,12 @@ func (s *Service) fill(hasher *proof.Hasher) {
 			Type: directory.TypeApplication, AccountEnabled: true, CreatedAt: now,
 		}))
 		s.must(tx.PutClientSecret(record))
-		return tx.PutSigningKey(key.Public, sealed)
+		for _, key := range keys {
+			sealed, err := key.Seal(keytest.Sealer(s.TB))
+			s.must(err)
+			s.must(tx.PutSigningKey(key.Public, sealed))
+		}
+		return nil
 	})
 }
 

@@ -3,7 +3,10 @@
 // It knows nothing of what the memory holds.
 package memory
 
-import "runtime"
+import (
+	"runtime"
+	"runtime/debug"
+)
 
 // enough is how much has to be in use before large pages are worth it.
 const enough = 128 << 20
@@ -16,6 +19,6 @@ func Settle() (moved int) {
 	if runtime.ReadMemStats(&m); m.HeapAlloc < enough {
 		return 0
 	}
-	runtime.GC() // what was only needed to load is not moved
+	debug.FreeOSMemory() // what was only needed to load is given back, not moved
 	return gather()
 }

@@ -38,7 +38,7 @@ func gather() (moved int) {
 	return moved
 }
 
-// resident reports whether most of a large page's place is in memory: the rest would be filled up.
+// resident reports whether more than half of a large page's place is in memory: the rest is filled up.
 func resident(at uintptr) bool {
 	var in [large / page]byte
 	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, at, large, uintptr(unsafe.Pointer(&in[0]))); errno != 0 { //nolint:gosec // G103: the kernel fills it in
@@ -48,7 +48,7 @@ func resident(at uintptr) bool {
 	for _, b := range in {
 		n += int(b & 1)
 	}
-	return n > len(in)*3/4
+	return n > len(in)/2
 }
 
 type region struct{ from, to uintptr }

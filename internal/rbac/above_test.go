@@ -28,3 +28,17 @@ func TestAbove(t *testing.T) {
 		})
 	}
 }
+
+// TestHierarchyIsSifted: the sieve works below as many levels of management groups as there can be, at a namespace too: else each
+// decision there would look at every group of a principal.
+func TestHierarchyIsSifted(t *testing.T) {
+	m := PathOf(testCluster + "/namespaces/dev").marks
+	var above []string
+	for range 7 { // the tenant's root and six below
+		above = append(above, "/providers/microsoft.management/managementgroups/g"+string(rune('a'+len(above))))
+	}
+	m.raise(above, nil)
+	if m.deep {
+		t.Errorf("%d scopes are kept, and there are more", m.n)
+	}
+}

@@ -19,7 +19,7 @@ type Holding struct {
 }
 
 // Access lists all that a principal holds in a cluster, most far-reaching first: what Kubernetes' own list of rules cannot
-// show. Of Azure roles, those with data actions count.
+// show. Of Azure roles, those with data actions of managed clusters count.
 func Access(principal ident.ObjectID, name string, rules *ClusterRules, facts Facts) []Holding {
 	var out []Holding
 	seen := map[ident.ObjectID]bool{}
@@ -64,7 +64,7 @@ func Access(principal ident.ObjectID, name string, rules *ClusterRules, facts Fa
 // grants appends the role assignments of one holder that count somewhere in the cluster.
 func (r *ClusterRules) grants(out []Holding, holder ident.ObjectID, grants *Grants) []Holding {
 	for _, g := range grants.List() {
-		if g.void || !slices.ContainsFunc(g.Role.Definition.Permissions, func(p Permission) bool { return len(p.DataActions) > 0 }) {
+		if g.void || !g.Role.ofKubernetes() {
 			continue
 		}
 		h := Holding{Way: Way{Kind: ByRole, Holder: holder, Grant: g}}
@@ -79,6 +79,13 @@ func (r *ClusterRules) grants(out []Holding, holder ident.ObjectID, grants *Gran
 	}
 	return out
 }
+
+// ofKubernetes reports whether a role has data actions of managed clusters: roles for machines, fleets and clusters elsewhere have others.
+func (r *Role) ofKubernetes() bool { return slices.ContainsFunc(r.blocks, block.ofKubernetes) }
+
+func (b block) ofKubernetes() bool { return b.data.allow.meets([]byte(anyOfKubernetes)) }
+
+const anyOfKubernetes = "microsoft.containerservice/managedclusters/*"
 
 func (c *ClusterRBAC) holdings(out []Holding, holder ident.ObjectID, s *subject, by Subject) []Holding {
 	if s == nil {

@@ -12,6 +12,8 @@ type ClusterRules struct {
 	Place *Place
 	// Above are the management groups above the cluster, by their ids in lower case.
 	Above []string
+	// AboveHashes are those of Above, by HashScopes. Without them they are worked out.
+	AboveHashes []uint64
 	// AdminGroups' members are cluster admins (aadProfile.adminGroupObjectIDs).
 	AdminGroups []ident.ObjectID
 	// AzureRoles is true when role assignments count (aadProfile.enableAzureRBAC).
@@ -75,74 +77,130 @@ const (
 // are asked in this order until one allows, for the principal itself and then for its groups. When none does and the
 // cluster's own rules are not known, neither is the verdict. It takes no memory.
 func DecideCluster(ask *ClusterAsk, rules *ClusterRules, facts Facts) ClusterDecision {
-	if ask.Request.Constrained() {
+	req := &ask.Request
+	if req.Constrained() {
 		return ClusterDecision{Verdict: Deny, Why: whyConstrained}
 	}
-	var buf queryBuffers
-	q, azure := kubeQueryOf(&buf, ask, rules)
-	if !azure && ask.Request.Malformed() {
+	c := clusterWalk{ask: ask, rules: rules, own: rules.Own}
+	rules.Place.mark(&c.marks, req)
+	c.marks.raise(rules.Above, rules.AboveHashes)
+	index := facts.Index()
+	index.expect(&c.marks)
+	facts.Expect(ask.Principal)
+	if !req.wellFormed() {
 		return ClusterDecision{Verdict: Deny, Why: whyMalformed}
 	}
-	azure = azure && rules.AzureRoles
-	facts.Index().expect(&q.marks)
-	facts.Expect(ask.Principal)
-	q.clusterAdmin = protected(&ask.Request, rules.Protected)
-	out := ClusterDecision{Verdict: Deny}
-	if azure {
-		if out.Denial = denied(&q, ask.Principal, facts); out.Denial != nil {
-			azure = false
+	c.azure = rules.AzureRoles && (req.everywhere() || rules.Place.key != nowhere)
+	if c.clusterAdmin = protected(req, rules.Protected); c.clusterAdmin {
+		c.own = nil // no binding lets anybody be more than cluster admin
+	}
+	if c.azure && facts.Denials(ask.Principal).near(&c.marks) {
+		if c.denial = c.denied(facts); c.denial != nil {
+			c.azure = false
 		}
 	}
-	own := rules.Own
-	if q.clusterAdmin {
-		own = nil // no binding lets anybody be more than cluster admin
+	c.sift(index)
+	c.walk.start(facts, ask.Principal)
+	if d, decided := c.run(nil); decided {
+		return d
 	}
-	w := begin(facts, ask.Principal)
-	w.sieve = clusterSieve(facts.Index(), &q, azure, own, ask.Request.Namespace, rules.AdminGroups)
-	var bound Way // by the cluster's own bindings, in case nothing else allows
+	return c.named()
+}
+
+// clusterWalk is a decision under way. What a request asks for is put into words, as roles have them, when the walk comes to a role:
+// most groups have none where the request is, and most requests come to none at all.
+type clusterWalk struct {
+	ask          *ClusterAsk
+	rules        *ClusterRules
+	own          *ClusterRBAC // nil when no binding counts
+	azure        bool         // role assignments count
+	clusterAdmin bool
+	denial       *Denial
+	marks        marks
+	walk         walk
+	group        *ident.ObjectID // the holder where the walk stands, if waiting
+	grants       *Grants
+	waiting      bool
+	bound        Way // by the cluster's own bindings, in case nothing else allows
+}
+
+// run goes on to the decision. Without a query it stops, undecided, at the first holder of a role where the request is.
+func (c *clusterWalk) run(q *query) (d ClusterDecision, decided bool) {
 	for {
-		group, grants, ok := w.next()
-		if !ok {
-			break
-		}
-		if group != nil && len(rules.AdminGroups) > 0 && slices.Contains(rules.AdminGroups, *group) {
-			return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByAdminGroup, Holder: *group}}
-		}
-		if azure {
-			if g, _ := grants.first(&q, 0); g != nil {
-				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByRole, Holder: g.Assignment.PrincipalID, Grant: g}}
+		if !c.waiting {
+			var ok bool
+			if c.group, c.grants, ok = c.walk.next(); !ok {
+				return c.end(), true
+			}
+			if c.group != nil && len(c.rules.AdminGroups) > 0 && slices.Contains(c.rules.AdminGroups, *c.group) {
+				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByAdminGroup, Holder: *c.group}}, true
 			}
 		}
-		if own != nil && bound.Kind == 0 {
-			bound = own.way(ask, group)
+		if c.waiting = false; c.azure && c.grants.near(&c.marks) {
+			if q == nil {
+				c.waiting = true
+				return d, false
+			}
+			if g, _ := c.grants.first(q, 0); g != nil {
+				return ClusterDecision{Verdict: Allow, Way: Way{Kind: ByRole, Holder: g.Assignment.PrincipalID, Grant: g}}, true
+			}
+		}
+		if c.own != nil && c.bound.Kind == 0 {
+			c.bound = c.own.way(c.ask, c.group)
 		}
 	}
+}
+
+// end is the decision when no group of admins and no role allows.
+func (c *clusterWalk) end() ClusterDecision {
+	out := ClusterDecision{Verdict: Deny, Denial: c.denial}
 	switch {
-	case q.clusterAdmin:
+	case c.clusterAdmin:
 		out.Why = whyProtected
-	case own == nil:
+	case c.own == nil:
 		out.Verdict = Unknown
-	case bound.Kind == 0:
-		bound = own.everybody(ask)
+	case c.bound.Kind == 0:
+		c.bound = c.own.everybody(c.ask)
 	}
-	if bound.Kind != 0 {
-		return ClusterDecision{Verdict: Allow, Way: bound}
+	if c.bound.Kind != 0 {
+		return ClusterDecision{Verdict: Allow, Way: c.bound}
 	}
 	return out
 }
 
-// clusterSieve lets through groups that hold a grant where the request is, that a binding names, and admin groups.
-func clusterSieve(x *Index, q *query, azure bool, own *ClusterRBAC, namespace string, admins []ident.ObjectID) (s sieve) {
-	if x == nil || azure && q.marks.deep {
-		return s
+// named goes on with what is asked for put into words. These lie on its stack.
+//
+//go:noinline
+func (c *clusterWalk) named() ClusterDecision {
+	var buf queryBuffers
+	q, _ := kubeQueryOf(&buf, c.ask, c.rules)
+	q.clusterAdmin = c.clusterAdmin
+	d, _ := c.run(&q)
+	return d
+}
+
+// denied is the deny assignment that applies, if any.
+//
+//go:noinline
+func (c *clusterWalk) denied(facts Facts) *Denial {
+	var buf queryBuffers
+	q, _ := kubeQueryOf(&buf, c.ask, c.rules)
+	q.clusterAdmin = c.clusterAdmin
+	return denied(&q, c.ask.Principal, facts)
+}
+
+// sift lets through groups that hold a grant where the request is, that a binding names, and admin groups.
+func (c *clusterWalk) sift(x *Index) {
+	s := &c.walk.sieve
+	if x == nil || c.azure && c.marks.deep {
+		return
 	}
-	if s.index = x; azure {
-		s = sieveOf(x, &q.marks)
+	if s.index = x; c.azure {
+		s.set(x, &c.marks)
 	}
-	if s.admins = admins; own != nil && own.byID > 0 {
-		s.own, s.space = own, spaceOf(namespace)
+	if s.admins = c.rules.AdminGroups; c.own != nil && c.own.byID > 0 {
+		s.own, s.space = c.own, spaceOf(c.ask.Request.Namespace)
 	}
-	return s
 }
 
 // ExplainCluster decides like DecideCluster and names every way.
@@ -208,31 +266,37 @@ func kubeQueryOf(buf *queryBuffers, ask *ClusterAsk, rules *ClusterRules) (q que
 	if !ok {
 		return q, false
 	}
+	if n.glob {
+		n = widened(n, &buf.names, req)
+	}
 	q.names, q.data = n, true
 	lowerInPlace(q.own)
 	lowerInPlace(q.parent)
 	lowerInPlace(q.custom)
 	p := rules.Place
-	q.marks = p.marks
-	if req.NonResource || req.Namespace == "" {
+	if req.everywhere() {
 		q.scope = append(buf.scope[:0], p.key[:p.length]...)
 	} else {
 		if !goodNamespace(req.Namespace) || p.key == nowhere {
 			return q, false
 		}
 		q.scope = append(append(buf.scope[:0], p.key...), req.Namespace...)
-		q.marks.down(q.scope[p.length:])
 	}
-	q.raise(rules.Above)
+	p.mark(&q.marks, req)
+	q.above = rules.Above
+	q.marks.raise(rules.Above, rules.AboveHashes)
 	if !req.NonResource {
 		q.subresource, q.name = req.Subresource, req.Name
-		if len(q.custom) > 0 {
+		if len(q.custom) > 0 && !q.maybe {
 			q.group, q.kind = req.APIGroup, req.Resource
 		}
 	}
 	q.kube, q.rules = req, rules.Own
 	return q, true
 }
+
+// everywhere reports whether a request is of the whole cluster.
+func (r *KubeRequest) everywhere() bool { return r.NonResource || r.Namespace == "" }
 
 // Constrained reports whether a request is of constrained impersonation. The API server remembers its success for 10 s
 // before it asks any authorizer, which would outlive a revocation; without it, it falls back to plain impersonation.
@@ -276,7 +340,7 @@ func (c *ClusterRBAC) way(ask *ClusterAsk, group *ident.ObjectID) Way {
 
 // everybody is the first way by bindings to all who signed in.
 func (c *ClusterRBAC) everybody(ask *ClusterAsk) Way {
-	if b := c.allows(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})); b != nil {
+	if b := c.allows(&ask.Request, c.everyone); b != nil {
 		return Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}}
 	}
 	return Way{}
@@ -298,7 +362,7 @@ func (c *ClusterRBAC) ways(ways []Way, ask *ClusterAsk, holder ident.ObjectID) [
 
 // named appends every way by bindings to everybody.
 func (c *ClusterRBAC) named(ways []Way, ask *ClusterAsk) []Way {
-	for _, b := range c.allowing(&ask.Request, c.names.get(nameKey{kind: groupSubject, name: Authenticated})) {
+	for _, b := range c.allowing(&ask.Request, c.everyone) {
 		ways = append(ways, Way{Kind: ByBinding, Binding: b, Subject: Subject{Kind: KindGroup, Name: Authenticated}})
 	}
 	return ways

@@ -89,12 +89,17 @@ func (a *attributes) get(id attribute) string {
 	return ""
 }
 
-// attribute returns the value of an attribute of the request, and whether it is known; what is not there is empty.
+// attribute returns the value of an attribute of the request, and whether it is known; what is not there is empty. Of a request for
+// many things it is not known where they differ.
 func (q *query) attribute(id attribute) (value string, known bool) {
 	if id >= attrRequestRole {
 		return q.delegation.get(id), q.delegation == nil || !q.delegation.Later
 	}
-	return q.attributes.get(id), true
+	v := q.attributes.get(id)
+	if v == "*" && id == attrSubresource || q.maybe && (id == attrGroup || id == attrKind) {
+		return "", false
+	}
+	return v, true
 }
 
 // truth is a value of three-valued logic.
@@ -218,7 +223,7 @@ func (n *condNode) eval(q *query) truth {
 // nor of a request for many actions, unless all of them match.
 func (n *condNode) action(q *query) truth {
 	parent := len(q.parent) > 0 && n.pattern.match(q.parent)
-	if n.pattern.match(q.own) || parent && q.implied || len(q.custom) > 0 && n.pattern.match(q.custom) {
+	if n.pattern.match(q.own) || parent && q.implied || len(q.custom) > 0 && !q.maybe && n.pattern.match(q.custom) {
 		return isTrue
 	}
 	if parent || q.glob {

@@ -19,6 +19,8 @@ type Request struct {
 	Scope string
 	// Above are the management groups above the scope, by their ids in lower case: what is assigned there counts too.
 	Above []string
+	// AboveHashes are those of Above, by HashScopes. Without them they are worked out.
+	AboveHashes []uint64
 	// CustomGroup, CustomKind and Subresource are what conditions may ask of a request to Kubernetes:
 	// …/managedClusters/customResources:group and :kind, and …/managedClusters/resources:subresource.
 	CustomGroup, CustomKind, Subresource string
@@ -60,11 +62,13 @@ type walk struct {
 func begin(facts Facts, principal ident.ObjectID) walk {
 	w := walk{facts: facts}
 	w.own, w.direct = facts.Principal(principal)
-	if n := len(w.direct); n > 0 {
-		Fetch(&w.direct[0])
-		Fetch(&w.direct[n-1])
-	}
 	return w
+}
+
+// start is begin in its place.
+func (w *walk) start(facts Facts, principal ident.ObjectID) {
+	w.facts = facts
+	w.own, w.direct = facts.Principal(principal)
 }
 
 // next returns the next holder: nil for the principal itself, which comes first.
@@ -85,6 +89,7 @@ func (w *walk) next() (group *ident.ObjectID, grants *Grants, ok bool) {
 				w.above = w.facts.Above(r)
 			}
 		case len(w.direct) > 0:
+			w.sieve.expect()
 			n := min(len(w.direct), sifts)
 			w.sifted, w.direct = w.direct[:n], w.direct[n:]
 			w.todo = w.sieve.sift(w.sifted)
@@ -133,26 +138,67 @@ type Decision struct {
 }
 
 // Decide decides by the first grant that allows, the principal's own before those of its groups. It takes no memory.
-func Decide(req Request, facts Facts) Decision { return decide(req, facts, false) }
+func Decide(req Request, facts Facts) Decision {
+	p := PathOf(req.Scope)
+	return DecideAt(&req, &p, facts)
+}
 
-// Explain decides like Decide and names every grant that allows.
-func Explain(req Request, facts Facts) Decision { return decide(req, facts, true) }
-
-func decide(req Request, facts Facts, all bool) Decision {
+// DecideAt is Decide with the path of the request's scope, which is raised.
+//
+// What is asked for is put into words, as roles have them, when the walk comes to a role: most groups have none there.
+func DecideAt(req *Request, at *Path, facts Facts) Decision {
 	if !strings.HasPrefix(req.Scope, "/") {
 		return Decision{Verdict: Deny}
 	}
-	var actionBuf [stackAction]byte
-	var scopeBuf [stackScope]byte
-	q := query{data: req.Data, scope: lowerScope(scopeBuf[:0], req.Scope)}
-	q.own = lowerASCII(actionBuf[:0], req.Action)
-	q.marks = rootMarks()
-	q.marks.down(q.scope)
-	q.raise(req.Above)
-	q.delegation = req.Delegation
-	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
-	facts.Index().expect(&q.marks)
+	m := &at.marks
+	m.raise(req.Above, req.AboveHashes)
+	index := facts.Index()
+	index.expect(m)
 	facts.Expect(req.Principal)
+	if facts.Denials(req.Principal).near(m) {
+		return decide(req, m, facts, false)
+	}
+	var w walk
+	w.sieve.set(index, m)
+	w.start(facts, req.Principal)
+	for {
+		_, grants, ok := w.next()
+		switch {
+		case !ok:
+			return Decision{Verdict: Deny}
+		case grants.near(m):
+			return decideOn(req, m, &w, grants)
+		}
+	}
+}
+
+// decideOn goes on from a holder of a role where the request is.
+//
+//go:noinline
+func decideOn(req *Request, m *marks, w *walk, grants *Grants) Decision {
+	var buf queryBuffers
+	q := queryOf(&buf, req, m)
+	for ok := true; ok; _, grants, ok = w.next() {
+		if g, _ := grants.first(&q, 0); g != nil {
+			return Decision{Verdict: Allow, Grants: g.self[:1:1]}
+		}
+	}
+	return Decision{Verdict: Deny}
+}
+
+// Explain decides like Decide and names every grant that allows.
+func Explain(req Request, facts Facts) Decision {
+	if !strings.HasPrefix(req.Scope, "/") {
+		return Decision{Verdict: Deny}
+	}
+	p := PathOf(req.Scope)
+	p.marks.raise(req.Above, req.AboveHashes)
+	return decide(&req, &p.marks, facts, true)
+}
+
+func decide(req *Request, m *marks, facts Facts, all bool) Decision {
+	var buf queryBuffers
+	q := queryOf(&buf, req, m)
 	if d := denied(&q, req.Principal, facts); d != nil {
 		out := Decision{Verdict: Deny, Denial: d}
 		if all {
@@ -165,6 +211,13 @@ func decide(req Request, facts Facts, all bool) Decision {
 		return Decision{Verdict: Deny}
 	}
 	return Decision{Verdict: Allow, Grants: grants}
+}
+
+func queryOf(buf *queryBuffers, req *Request, m *marks) query {
+	q := query{data: req.Data, scope: lowerScope(buf.scope[:0], req.Scope), marks: *m, above: req.Above, delegation: req.Delegation}
+	q.own = lowerASCII(buf.names.own[:0], req.Action)
+	q.group, q.kind, q.subresource = req.CustomGroup, req.CustomKind, req.Subresource
+	return q
 }
 
 // query is a request made ready: all texts in lower case.
@@ -183,14 +236,6 @@ type query struct {
 	clusterAdmin bool
 }
 
-// raise adds the management groups above the scope, in lower case.
-func (q *query) raise(above []string) {
-	q.above = above
-	for _, key := range above {
-		q.marks.add(hashScope(key), true)
-	}
-}
-
 // under reports whether the query's scope is at a key or below it.
 func (q *query) under(key string) bool { return covers(key, q.scope) || slices.Contains(q.above, key) }
 
@@ -198,7 +243,7 @@ func (q *query) under(key string) bool { return covers(key, q.scope) || slices.C
 func look(q *query, principal ident.ObjectID, facts Facts, all bool) []*Grant {
 	var found []*Grant
 	w := begin(facts, principal)
-	w.sieve = sieveOf(facts.Index(), &q.marks)
+	w.sieve.set(facts.Index(), &q.marks)
 	for {
 		_, grants, ok := w.next()
 		if !ok {

@@ -118,10 +118,13 @@ func (s *Denials) find(id ident.DenyAssignmentID) (int, bool) {
 	})
 }
 
+// near reports whether one of them might be at one of the scopes.
+func (s *Denials) near(m *marks) bool { return s != nil && s.mask&m.all != 0 }
+
 // denied returns the first deny assignment that applies to a request.
 func denied(q *query, principal ident.ObjectID, facts Facts) *Denial {
 	s := facts.Denials(principal)
-	if s == nil || s.mask&q.marks.all == 0 {
+	if !s.near(&q.marks) {
 		return nil
 	}
 	if q.marks.deep {
@@ -231,8 +234,7 @@ func DenialsAbout(principal ident.ObjectID, rules *ClusterRules, facts Facts) []
 	}
 	var out []*Denial
 	for _, d := range s.all {
-		data := slices.ContainsFunc(d.Assignment.Permissions, func(p Permission) bool { return len(p.DataActions) > 0 })
-		if data && rules.touches(d) && d.about(principal, facts) {
+		if slices.ContainsFunc(d.blocks, block.ofKubernetes) && rules.touches(d) && d.about(principal, facts) {
 			out = append(out, d)
 		}
 	}

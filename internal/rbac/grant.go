@@ -25,20 +25,23 @@ type Grant struct {
 	hash       uint64     // of the key
 	condition  *Condition // nil for none
 	void       bool       // its condition cannot be read: it grants nothing
+	usual      bool       // its scope is one of those at which assignments usually are
 	self       [1]*Grant  // what a decision by this grant names; made once, so that an allow takes no memory
 }
 
 // NewGrant makes an assignment ready for decisions. With a condition that cannot be read, it grants nothing. A nil role is one
 // that is not defined; such a grant must not be put among Grants.
-func NewGrant(a Assignment, r *Role) *Grant {
+func NewGrant(a Assignment, r *Role) *Grant { return newGrant(a, r, scopeKey(a.Scope)) }
+
+func newGrant(a Assignment, r *Role, key string) *Grant {
 	g := &Grant{
 		Assignment: Held{
 			ID: a.ID, Scope: a.Scope, RoleDefinitionID: a.RoleDefinitionID, PrincipalID: a.PrincipalID, PrincipalType: a.PrincipalType.shared(),
 			Tenant: a.Tenant, Condition: a.Condition,
 		},
-		Role: r, key: scopeKey(a.Scope),
+		Role: r, key: key,
 	}
-	g.hash = hashScope(g.key)
+	g.hash, g.usual = hashScope(g.key), usual(segments(g.key))
 	if a.Condition != "" || a.ConditionVersion != "" {
 		c, err := ParseCondition(a.Condition)
 		g.condition, g.void = c, err != nil || a.ConditionVersion != ConditionVersion
@@ -132,13 +135,18 @@ func newGrants(list []*Grant) *Grants {
 	s := &Grants{list: list, hashes: make([]uint64, len(list))}
 	for i, g := range list {
 		s.hashes[i] = g.hash
-		if usual(segments(g.key)) {
+		if g.usual {
 			s.mask |= bit(s.hashes[i])
 		} else {
 			s.mask = everything
 		}
 	}
 	return s
+}
+
+// near reports whether first might return one.
+func (s *Grants) near(m *marks) bool {
+	return s != nil && s.mask&m.usual != 0 && slices.ContainsFunc(s.hashes, m.has)
 }
 
 // first returns the first grant from the i-th on that covers a request, and its place; nil when there is none.

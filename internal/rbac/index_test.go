@@ -3,6 +3,7 @@ package rbac
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
@@ -40,25 +41,38 @@ func TestHoldersAgainstMap(t *testing.T) {
 func TestPlacesAgainstMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p places
-		want := map[uint64]*holders{}
+		want := map[uint64]*Grant{}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			hash := rapid.Uint64Range(0, 60).Draw(t, "hash") * rapid.SampledFrom([]uint64{1, 1 << 20}).Draw(t, "spread")
 			if want[hash] != nil {
 				p.drop(hash)
 				delete(want, hash)
 			} else {
-				want[hash] = &holders{}
-				p.put(hash, want[hash])
+				want[hash] = &Grant{hash: hash}
+				if got := p.put(want[hash]); got.n != 0 || got.first != want[hash] {
+					t.Fatalf("%d: begins with %+v", hash, got)
+				}
 			}
 		}
 		for n := range uint64(61) {
 			for _, hash := range []uint64{n, n << 20} {
-				if p.get(hash) != want[hash] || p.n != len(want) {
-					t.Fatalf("%d: %p, want %p", hash, p.get(hash), want[hash])
+				h := p.get(hash)
+				if (h != nil) != (want[hash] != nil) || h != nil && h.first != want[hash] || p.n != len(want) {
+					t.Fatalf("%d: %+v, want %p", hash, h, want[hash])
 				}
 			}
 		}
 	})
+}
+
+// TestHoldersAreOneLine holds that holders are one line of a processor's cache, which the table of places relies on.
+func TestHoldersAreOneLine(t *testing.T) {
+	if got := unsafe.Sizeof(holders{}); got != 64 {
+		t.Errorf("%d bytes", got)
+	}
+	if got := unsafe.Sizeof(Closure{}); got != 64 {
+		t.Errorf("a closure: %d bytes", got)
+	}
 }
 
 // TestHoldersFilter holds that the filter keeps out most of what was not added, also after many came and went.
@@ -72,7 +86,7 @@ func TestHoldersFilter(t *testing.T) {
 	}
 	let := 0
 	for r := range uint32(100_000) {
-		if h.bits.may(r + 1_000_000) {
+		if h.bits().may(r + 1_000_000) {
 			let++
 		}
 	}

@@ -41,25 +41,60 @@ type names struct {
 	implied             bool
 	// glob is true when own asks for several actions at once.
 	glob bool
+	// maybe is true when custom is a name of some of the things asked for only: it takes away and does not grant.
+	maybe bool
+}
+
+// widened makes the names of a request with a star for its group, resource or subresource stand for all that it asks for: what is
+// asked of a group "*" is also asked of the core group, whose actions have none, and what is asked of every subresource of pods
+// also of exec, whose action is another. It stands for more rather than for less, so that many are never allowed
+// when one of them is not.
+func widened(n names, buf *nameBuffers, req *KubeRequest) names {
+	sub := req.Subresource
+	if req.Verb == "impersonate" {
+		sub = ""
+	}
+	if req.NonResource || req.APIGroup != "*" && req.Resource != "*" && sub != "*" {
+		return n
+	}
+	resource := req.Resource
+	if req.APIGroup == "*" {
+		resource = "*"
+	}
+	suffix, tail := verbSuffix(req.Verb)
+	if req.APIGroup != "" {
+		n.custom, n.maybe = appendSuffix(append(append(buf.custom[:0], KubeCluster...), "/customresources"...), suffix, tail), true
+	}
+	if sub != "" {
+		n.parent = append(appendResource(append(buf.parent[:0], KubeCluster...), req.APIGroup, resource), "/*"...)
+		n.implied = false
+		pods := resource == "*" || resource == "pods"
+		if (req.APIGroup == "" || req.APIGroup == "*") && pods && (sub == "*" || session("", "pods", sub)) {
+			suffix, tail = "*", ""
+		}
+	}
+	stem := appendResource(append(buf.own[:0], KubeCluster...), req.APIGroup, resource)
+	if sub != "" {
+		stem = append(append(stem, '/'), sub...)
+	}
+	n.own = appendSuffix(stem, suffix, tail)
+	return n
 }
 
 // maxNamePart bounds each part of a request in bytes; Kubernetes' own names end at 253.
 const maxNamePart = 253
 
 func namesOf(buf *nameBuffers, req *KubeRequest) (names, bool) {
+	if !req.hasNames() {
+		return names{}, false
+	}
 	if req.NonResource {
-		return pathName(buf, req)
+		return pathName(buf, req), true
 	}
 	var n names
-	if !goodVerb(req.Verb) || !goodPart(req.Resource) || req.APIGroup != "" && !goodPart(req.APIGroup) {
-		return n, false
-	}
 	sub := req.Subresource
 	if req.Verb == "impersonate" {
 		sub = "" // of userextras it is the key; who may show extras at all may show any
-	}
-	if sub != "" && !goodPart(sub) {
-		return n, false
 	}
 	suffix, tail := verbSuffix(req.Verb)
 	n.glob = req.Verb == "*" || req.Resource == "*" || req.APIGroup == "*" || sub == "*"
@@ -109,10 +144,7 @@ func appendSuffix(b []byte, suffix, tail string) []byte {
 }
 
 // pathName maps a non-resource request.
-func pathName(buf *nameBuffers, req *KubeRequest) (names, bool) {
-	if !goodVerb(req.Verb) || !goodPath(req.Path) {
-		return names{}, false
-	}
+func pathName(buf *nameBuffers, req *KubeRequest) names {
 	suffix, tail := pathSuffix(req.Verb)
 	b := append(buf.own[:0], KubeCluster...)
 	if req.Path != "/" {
@@ -121,7 +153,7 @@ func pathName(buf *nameBuffers, req *KubeRequest) (names, bool) {
 	return names{
 		own:  appendSuffix(b, suffix, tail),
 		glob: req.Verb == "*" || strings.Contains(req.Path, "*"),
-	}, true
+	}
 }
 
 // verbSuffix returns the last one or two segments of an action.
@@ -166,11 +198,11 @@ func goodPart(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		alnum := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-		if !alnum && (c != '-' && c != '.' && c != '_' || i == 0 || i == len(s)-1) {
+		if !alnum && (c != '-' && c != '.' && c != '_' || i == 0 || i == len(s)-1 || c == '.' && s[i-1] == '.') {
 			return false
 		}
 	}
-	return !strings.Contains(s, "..")
+	return true
 }
 
 // goodVerb is goodPart for verbs, which may be in any case and have a colon.

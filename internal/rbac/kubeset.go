@@ -19,6 +19,7 @@ type ClusterRBAC struct {
 	sifted   [shards]bloom                     // of each part of ids, the groups and namespaces, by their tags
 	byID     int                               // how many groups ids has
 	follow   []*KubeRole                       // ClusterRoles that are aggregated
+	everyone *subject                          // of names, who signed in
 	roleLen  int
 	bindLen  int
 }
@@ -131,6 +132,7 @@ func (e *Edit) Done() *ClusterRBAC {
 		}
 		e.set.sifted[i] = filter
 	}
+	e.set.everyone = e.set.names.get(nameKey{kind: groupSubject, name: Authenticated})
 	e.set.byID = 0
 	for _, part := range e.set.ids.parts {
 		e.set.byID += len(part)

@@ -7,8 +7,19 @@ const whyMalformed = "the namespace, verb, resource or path is not one that Kube
 // subresource no name, its path not absolute or with segments that a server would take away. A review may say anything, and
 // Kubernetes' own authorizer compares whatever it says; a directory principal or an admin certificate has no access to such a
 // thing, whatever it holds.
-func (r *KubeRequest) Malformed() bool {
-	var buf nameBuffers
-	_, ok := namesOf(&buf, r)
-	return !ok || !r.NonResource && r.Namespace != "" && !goodNamespace(r.Namespace)
+func (r *KubeRequest) Malformed() bool { return !r.wellFormed() }
+
+func (r *KubeRequest) wellFormed() bool {
+	return r.hasNames() && (r.everywhere() || goodNamespace(r.Namespace))
+}
+
+// hasNames reports whether namesOf has names for a request.
+func (r *KubeRequest) hasNames() bool {
+	if !goodVerb(r.Verb) {
+		return false
+	}
+	if r.NonResource {
+		return goodPath(r.Path)
+	}
+	return goodPart(r.Resource) && (r.APIGroup == "" || goodPart(r.APIGroup)) && (r.Subresource == "" || r.Verb == "impersonate" || goodPart(r.Subresource))
 }

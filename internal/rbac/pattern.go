@@ -171,14 +171,18 @@ const (
 	tops = 0x8080808080808080
 )
 
-// lowerInPlace lowers the letters A to Z of b itself, eight bytes at a time: adding carries into a byte's top bit when the rest of it
-// is at least A, or beyond Z.
+// lowerWord lowers the letters A to Z among eight bytes: adding carries into a byte's top bit when the rest of it is at least A, or
+// beyond Z.
+func lowerWord(w uint64) uint64 {
+	rest := w &^ tops
+	letters := (rest + (0x80-'A')*ones) &^ (rest + (0x7f-'Z')*ones) &^ w & tops
+	return w | letters>>2
+}
+
+// lowerInPlace lowers the letters A to Z of b itself, eight bytes at a time.
 func lowerInPlace(b []byte) {
 	for ; len(b) >= 8; b = b[8:] {
-		w := binary.LittleEndian.Uint64(b)
-		rest := w &^ tops
-		letters := (rest + (0x80-'A')*ones) &^ (rest + (0x7f-'Z')*ones) &^ w & tops
-		binary.LittleEndian.PutUint64(b, w|letters>>2)
+		binary.LittleEndian.PutUint64(b, lowerWord(binary.LittleEndian.Uint64(b)))
 	}
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

@@ -162,7 +162,7 @@ func (b *block) of(data bool) *rules {
 // grants reports whether the rules grant a request: by its own action, by its resource's where that implies it, or as a custom
 // resource. What is taken away under any of its names is not granted.
 func (s *rules) grants(q *query) bool {
-	if !s.allow.match(q.own) && !(q.implied && s.allow.match(q.parent)) && !(len(q.custom) > 0 && s.allow.match(q.custom)) {
+	if !s.allow.match(q.own) && !(q.implied && s.allow.match(q.parent)) && !(len(q.custom) > 0 && !q.maybe && s.allow.match(q.custom)) {
 		return false
 	}
 	return !s.excepts(q)
@@ -185,7 +185,7 @@ func (r *Role) covers(q *query) bool {
 			return true
 		}
 	}
-	return r.follows != 0 && len(q.custom) > 0 && q.rules != nil && q.rules.aggregated(r.follows, q.kube)
+	return r.follows != 0 && len(q.custom) > 0 && !q.maybe && q.rules != nil && q.rules.aggregated(r.follows, q.kube)
 }
 
 // Grants reports whether the role has the action, of the control plane or of the data plane.

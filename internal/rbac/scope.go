@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/bits"
 	"strings"
+	"unicode/utf8"
 )
 
 // nowhere is the key of a malformed scope: no scope is below it, so an empty one is not the root.
@@ -77,9 +78,9 @@ type marks struct {
 	hash  uint64 // of the scope itself
 	segs  int
 	// each is the hash of every scope from the root down, as far as there is room; deep is true when there was not.
-	each [12]uint64
+	each [20]uint64 // a namespace has 11, and seven levels of management groups above
 	n    int
-	odd  uint16 // which of them are not usual
+	odd  uint32 // which of them are not usual
 	deep bool
 }
 
@@ -138,11 +139,100 @@ func (m *marks) add(h uint64, usual bool) {
 	m.n++
 }
 
+// raise adds the management groups above the scope, in lower case, by their hashes if they are known.
+func (m *marks) raise(above []string, hashes []uint64) {
+	if len(hashes) == len(above) {
+		for _, h := range hashes {
+			m.add(h, true)
+		}
+		return
+	}
+	for _, key := range above {
+		m.add(hashScope(key), true)
+	}
+}
+
+// HashScopes returns the hashes of scopes in lower case, by which they are looked up.
+func HashScopes(keys []string) []uint64 {
+	out := make([]uint64, len(keys))
+	for i, key := range keys {
+		out[i] = hashScope(key)
+	}
+	return out
+}
+
+// Path is a scope with all that are above it, made ready for a decision.
+type Path struct{ marks marks }
+
+// PathOf makes the scope of a request ready.
+func PathOf(scope string) Path {
+	p := Path{rootMarks()}
+	if !plainASCII(scope) {
+		p.marks.down(lowerScope(nil, scope))
+		return p
+	}
+	scope = strings.TrimSuffix(scope, "/")
+	m := &p.marks
+	for len(scope) > 0 {
+		end := strings.IndexByte(scope[1:], '/') + 1
+		if end == 0 {
+			end = len(scope)
+		}
+		m.hash = hashLower(m.hash, scope[1:end])
+		m.segs++
+		m.mark()
+		scope = scope[end:]
+	}
+	return p
+}
+
+// hashLower is hashText of an ASCII text in lower case.
+func hashLower(h uint64, s string) uint64 {
+	h ^= uint64(len(s))
+	for ; len(s) >= 8; s = s[8:] {
+		h = mix(h ^ lowerWord(word(s)))
+	}
+	var last uint64
+	for i := range len(s) {
+		last |= uint64(s[i]) << (8 * i)
+	}
+	return mix(h ^ lowerWord(last))
+}
+
+// word is the first eight bytes of a text.
+func word(s string) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+func plainASCII(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if word(s)&tops != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // Place is a cluster's scope made ready for decisions about it and its namespaces. It does not change.
 type Place struct {
+	inside marks  // with "/namespaces" after it
 	key    string // with "/namespaces/" after it
 	length int    // of the cluster's own
 	marks  marks
+}
+
+// Expect has the memory fetched that a decision about a namespace looks at first.
+func (p *Place) Expect() {
+	if p != nil {
+		Fetch(&p.inside.all)
+		Fetch(&p.inside.each[4])
+		Fetch(&p.inside.n)
+	}
 }
 
 // NewPlace makes the resource id of a cluster ready.
@@ -153,7 +243,21 @@ func NewPlace(cluster string) *Place {
 	}
 	p := &Place{key: key + namespaceSegment, length: len(key), marks: rootMarks()}
 	p.marks.down([]byte(key))
+	p.inside = p.marks
+	p.inside.down([]byte(strings.TrimSuffix(namespaceSegment, "/")))
 	return p
+}
+
+// mark sets the marks of where a request is: the cluster or a namespace, which is in lower case if it can be one.
+func (p *Place) mark(m *marks, req *KubeRequest) {
+	if req.everywhere() || p.key == nowhere {
+		*m = p.marks
+		return
+	}
+	*m = p.inside
+	m.hash = hashText(m.hash, req.Namespace)
+	m.segs++
+	m.mark()
 }
 
 // Scope returns the cluster's scope, in lower case.

@@ -38,6 +38,8 @@ type Config struct {
 	Clients string
 	// AccessTokenLife is how long access tokens are good; default about an hour.
 	AccessTokenLife time.Duration
+	// ES256 signs access tokens for Resource Manager and Graph with ES256 in place of RS256.
+	ES256 bool
 	// Serve, if set, is the configuration of a production server. It stands in for everything above.
 	Serve *conf.Serve
 	Log   *slog.Logger
@@ -104,6 +106,7 @@ func (c Config) resolve() (resolved, error) {
 func (c Config) resolveServe() (resolved, error) {
 	v := c.Serve
 	c.Data, c.AccessTokenLife, c.Clients = datadir.Dir(v.DataDir), v.AccessTokenLife(), v.ClientsDir
+	c.ES256 = v.Tokens.Signing == conf.ES256
 	r := resolved{Config: c}
 	if v.Clusters != nil {
 		r.host, r.ClusterPorts, r.Detach = v.Clusters.Host, v.ClusterPorts(), v.Clusters.Detach

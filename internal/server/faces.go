@@ -73,7 +73,7 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	clusters.Mount(mux)
 	grants := grant.Handler{
 		DB: s.db, World: s.world, Ring: s.ring, Logon: logons, Catalog: catalog, BaseURL: e.Login, GraphURL: e.Graph,
-		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, Issuers: issuer.Chain{clusters, &issuer.Remote{Now: now, Networks: s.cfg.issuerNetworks()}},
+		Now: now, Log: log, AccessLife: s.cfg.AccessTokenLife, ES256: s.cfg.ES256, Issuers: issuer.Chain{clusters, &issuer.Remote{Now: now, Networks: s.cfg.issuerNetworks()}},
 	}.Prepared()
 	grants.Mount(mux)
 	(&metadata.Handler{DB: s.db, Now: now, Log: log, Issue: func(ctx context.Context, q metadata.Request) (oauth.TokenV1, error) {

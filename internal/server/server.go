@@ -66,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := s.openAuthorities(ctx); err != nil {
 		return nil, err
 	}
-	s.keys = upkeep.Keys{DB: s.db, Ring: s.ring, Sealer: s.sealer, Now: cfg.Now, Log: s.log.With("room", "upkeep")}
+	s.keys = upkeep.Keys{DB: s.db, Ring: s.ring, Sealer: s.sealer, Now: cfg.Now, Log: s.log.With("room", "upkeep"), ES256: r.ES256}
 	if err := s.keys.Ensure(ctx); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}

@@ -38,7 +38,7 @@ func (tx *Tx) Activities(tenant ident.TenantID, sub ident.SubscriptionID, from, 
 	}
 	query := `SELECT at, seq, doc FROM activity WHERE tenant = $1 AND subscription = $2 AND at >= $3 AND at <= $4 AND (at < $5 OR at = $6 AND seq < $7)
 		ORDER BY at DESC, seq DESC`
-	rows, err := tx.sql.QueryContext(tx.ctx, query, tenant, subscriptionText(sub), stamp(from), stamp(to), before.At, before.At, before.Seq)
+	rows, err := tx.query(query, tenant, subscriptionText(sub), stamp(from), stamp(to), before.At, before.At, before.Seq)
 	if err != nil {
 		return fault.Wrap(err, "store: activity")
 	}

@@ -100,8 +100,8 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, sealCheck string) (Backup
 }
 
 // backupRows writes a table.
-func backupRows(ctx context.Context, tx *sql.Tx, table string, out *json.Encoder) (int64, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT * FROM `+quoted(table)) //nolint:gosec // the name comes from the schema, quoted
+func backupRows(ctx context.Context, tx runner, table string, out *json.Encoder) (int64, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT * FROM `+quoted(table))
 	if err != nil {
 		return 0, err
 	}

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"time"
@@ -23,12 +23,16 @@ const refuseFor = 300 * time.Millisecond
 // batch is the writes that are committed together: one transaction, with a savepoint before each write.
 type batch struct {
 	ctx    context.Context //nolint:containedctx // the batch lives as long as its transaction
+	later  context.Context //nolint:containedctx // the same, for statements that nobody waits for
 	cancel context.CancelFunc
 	sql    *sql.Tx
+	// name is random: the last change carries it.
+	name string
 	// base and floor are those of the database when the batch began.
 	base, floor feed.Revision
 	changes     []feed.Change
 	events      []string // of each change, as JSON
+	records     []auditRow
 	writes      int
 	marked      bool
 	// done is closed when the batch is committed and followers have seen it, or when it failed with err.
@@ -109,7 +113,7 @@ func (db *DB) begin(ctx context.Context) error {
 		return *away // the next in a long queue need not wait for the same answer
 	}
 	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.opt.WriteTimeout)
-	b := &batch{ctx: bctx, cancel: cancel, done: make(chan struct{})}
+	b := &batch{ctx: bctx, later: later(bctx), cancel: cancel, name: rand.Text(), done: make(chan struct{})}
 	err := db.lockHead(b)
 	if err != nil && db.engine.stale(err) && bctx.Err() == nil {
 		err = db.lockHead(b) // the connection was from before the server went and came back
@@ -146,6 +150,13 @@ func (db *DB) lockHead(b *batch) (err error) {
 	return err
 }
 
+// mark sets the savepoint that a write goes back to, in the place of the last one's.
+func (b *batch) mark() error {
+	err := savepoint(b.later, b.sql, "w", b.marked)
+	b.marked = true
+	return err
+}
+
 // run calls fn between savepoints: an error, a panic or an end of the goroutine undoes fn's writes and no others.
 func (db *DB) run(ctx context.Context, b *batch, fn func(*Tx) error) (feed.Revision, error) {
 	if b.err == nil && b.ctx.Err() != nil {
@@ -154,27 +165,18 @@ func (db *DB) run(ctx context.Context, b *batch, fn func(*Tx) error) (feed.Revis
 	if b.err != nil {
 		return 0, b.err
 	}
-	mark := `SAVEPOINT w`
-	if b.marked {
-		mark = `RELEASE SAVEPOINT w; SAVEPOINT w`
-	}
-	if _, err := b.sql.ExecContext(b.ctx, mark); err != nil {
-		b.err = db.engine.failed(err, "store: begin")
-		return 0, b.err
-	}
-	b.marked = true
 	b.writes++
-	tx := &Tx{ctx: b.ctx, sql: b.sql, writable: true, engine: &db.engine}
+	tx := &Tx{ctx: b.ctx, sql: b.sql, writable: true, engine: &db.engine, batch: b}
 	kept := false
 	defer func() {
-		if kept {
+		if kept || !tx.started {
 			return
 		}
 		if _, err := b.sql.ExecContext(b.ctx, `ROLLBACK TO SAVEPOINT w`); err != nil && b.err == nil {
 			b.err = db.engine.failed(err, "store: undo") // the others' writes went with it
 		}
 	}()
-	if err := db.checkFence(ctx, b); err != nil {
+	if err := db.checkFence(ctx, tx); err != nil {
 		return 0, err
 	}
 	if err := fn(tx); err != nil {
@@ -201,6 +203,7 @@ func (db *DB) run(ctx context.Context, b *batch, fn func(*Tx) error) (feed.Revis
 	rev := b.base + feed.Revision(len(b.changes)) + 1
 	b.changes = append(b.changes, feed.Change{Revision: rev, At: db.opt.Now().UTC(), Events: tx.events})
 	b.events = append(b.events, string(text))
+	b.records = append(b.records, tx.records...)
 	return rev, nil
 }
 
@@ -224,8 +227,7 @@ func (db *DB) finish() {
 			return
 		}
 	}
-	if err := b.sql.Commit(); err != nil {
-		b.err = db.engine.failed(err, "store: commit")
+	if err := b.sql.Commit(); err != nil && !db.wasCommitted(b, err) {
 		return
 	}
 	for _, c := range b.changes {
@@ -234,32 +236,81 @@ func (db *DB) finish() {
 	db.checked.Store(db.opt.Now().UnixNano())
 }
 
-// record appends the batch's changes to the feed.
+// record appends the batch's changes to the feed, and its records to the audit log.
 func (db *DB) record(b *batch) error {
-	var insert strings.Builder
-	insert.WriteString(`INSERT INTO changes (revision, at, events) VALUES `)
-	args := make([]any, 0, 3*len(b.changes))
-	for i, c := range b.changes {
-		if i > 0 {
-			insert.WriteString(", ")
+	last := len(b.changes) - 1
+	err := inChunks(len(b.changes), func(from, to int) error {
+		args := make([]any, 0, 4*(to-from))
+		for i, c := range b.changes[from:to] {
+			mark := ""
+			if from+i == last {
+				mark = b.name
+			}
+			args = append(args, int64(c.Revision), stamp(c.At), b.events[from+i], mark)
 		}
-		fmt.Fprintf(&insert, "($%d, $%d, $%d)", 3*i+1, 3*i+2, 3*i+3)
-		args = append(args, int64(c.Revision), stamp(c.At), b.events[i])
-	}
-	if _, err := b.sql.ExecContext(b.ctx, insert.String(), args...); err != nil {
+		text := `INSERT INTO changes (revision, at, events, mark) VALUES ` + places(to-from, 4) //nolint:gosec // marks of parameters
+		_, err := b.sql.ExecContext(b.later, text, args...)
+		return err
+	})
+	if err != nil {
 		return db.engine.failed(err, "store: feed")
+	}
+	err = inChunks(len(b.records), func(from, to int) error {
+		args := make([]any, 0, 2*(to-from))
+		for _, r := range b.records[from:to] {
+			args = append(args, r.at, r.doc)
+		}
+		text := `INSERT INTO audit (at, doc) VALUES ` + places(to-from, 2) //nolint:gosec // marks of parameters
+		_, err := b.sql.ExecContext(b.later, text, args...)
+		return err
+	})
+	if err != nil {
+		return db.engine.failed(err, "store: audit")
 	}
 	head, floor := b.base+feed.Revision(len(b.changes)), b.floor
 	// Compact in steps, so that most commits delete nothing.
 	step := feed.Revision(max(1, min(1000, db.opt.KeepChanges/10)))
 	if want := head/step*step - feed.Revision(db.opt.KeepChanges); want > floor {
 		floor = want
-		if _, err := b.sql.ExecContext(b.ctx, `DELETE FROM changes WHERE revision <= $1`, int64(floor)); err != nil {
+		if _, err := b.sql.ExecContext(b.later, `DELETE FROM changes WHERE revision <= $1`, int64(floor)); err != nil {
 			return db.engine.failed(err, "store: feed")
 		}
 	}
-	if _, err := b.sql.ExecContext(b.ctx, `UPDATE head SET revision = $1, floor = $2 WHERE one = 1`, int64(head), int64(floor)); err != nil {
+	if _, err := b.sql.ExecContext(b.later, `UPDATE head SET revision = $1, floor = $2 WHERE one = 1`, int64(head), int64(floor)); err != nil {
 		return db.engine.failed(err, "store: feed")
 	}
 	return nil
+}
+
+// inChunks calls fn with the bounds of parts that make n rows: of few sizes, so that there are few statements to compile.
+func inChunks(n int, fn func(from, to int) error) error {
+	for from := 0; from < n; {
+		size := 1
+		for size*4 <= n-from && size < 64 {
+			size *= 4
+		}
+		if err := fn(from, from+size); err != nil {
+			return err
+		}
+		from += size
+	}
+	return nil
+}
+
+// places returns "($1, $2), ($3, $4), …": rows of parameters.
+func places(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + itoa(i+1))
+	}
+	b.WriteString(")")
+	return b.String()
 }

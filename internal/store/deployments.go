@@ -42,7 +42,7 @@ func (tx *Tx) PutDeploymentInput(id string, sealed []byte) error {
 // DeploymentInput returns what PutDeploymentInput kept.
 func (tx *Tx) DeploymentInput(id string) ([]byte, error) {
 	var sealed []byte
-	err := tx.sql.QueryRowContext(tx.ctx, `SELECT input FROM deployments WHERE id_key = $1`, strings.ToLower(id)).Scan(&sealed)
+	err := tx.read([]any{&sealed}, `SELECT input FROM deployments WHERE id_key = $1`, strings.ToLower(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound("deployment", id)
 	}

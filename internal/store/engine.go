@@ -32,6 +32,8 @@ type engine struct {
 	// conflict and away say whether an error is a name that is taken, or a database that cannot be reached; stale that it
 	// comes of a connection which was broken before it was used.
 	conflict, away, stale func(error) bool
+	// doubtful says whether a commit may have been made although it returned an error.
+	doubtful func(error) bool
 }
 
 // failed makes a fault of an error of the database.

@@ -187,13 +187,13 @@ func (db *DB) quietly(ctx context.Context, query string, args ...any) (int64, er
 }
 
 // checkFence refuses a write in the name of a leader that is none any more.
-func (db *DB) checkFence(ctx context.Context, b *batch) error {
+func (db *DB) checkFence(ctx context.Context, tx *Tx) error {
 	f, ok := ctx.Value(fenceKey{}).(fence)
 	if !ok {
 		return nil
 	}
 	var epoch int64
-	err := b.sql.QueryRowContext(b.ctx, `SELECT epoch FROM leases WHERE name = $1`, f.name).Scan(&epoch)
+	err := tx.read([]any{&epoch}, `SELECT epoch FROM leases WHERE name = $1`, f.name)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return db.engine.failed(err, "store: leader")
 	}

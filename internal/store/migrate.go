@@ -102,7 +102,7 @@ func applyMigrations(ctx context.Context, tx *sql.Tx, files fs.FS, e engine, wan
 }
 
 // appliedMigrations returns the names of the migrations that were applied, by number.
-func appliedMigrations(ctx context.Context, tx *sql.Tx) (map[int]string, error) {
+func appliedMigrations(ctx context.Context, tx runner) (map[int]string, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT number, name FROM migrations`)
 	if err != nil {
 		return nil, fmt.Errorf("store: migrations: %w", err)

@@ -184,7 +184,7 @@ func (tx *Tx) CountServicePrincipals(tenant ident.TenantID) (int64, error) {
 
 func (tx *Tx) count(what, query string, args ...any) (int64, error) {
 	var n int64
-	if err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(&n); err != nil {
+	if err := tx.read([]any{&n}, query, args...); err != nil {
 		return 0, tx.engine.failed(err, "store: count %s", what)
 	}
 	return n, nil

@@ -35,7 +35,8 @@ func postgresEngine() engine {
 			e, ok := errors.AsType[*pgconn.PgError](err)
 			return ok && strings.HasPrefix(e.Code, "23") // integrity constraint violation
 		},
-		away: postgresAway,
+		away:     postgresAway,
+		doubtful: postgresDoubtful,
 		stale: func(err error) bool {
 			_, refused := errors.AsType[*pgconn.ConnectError](err)
 			return !refused && postgresAway(err) && !errors.Is(err, context.DeadlineExceeded)
@@ -99,7 +100,7 @@ func (db *DB) openPostgres() error {
 	if err != nil {
 		return err
 	}
-	db.write = stdlib.OpenDB(*cfg)
+	db.write = sql.OpenDB(laneConnector{stdlib.GetConnector(*cfg)})
 	db.write.SetMaxOpenConns(1)
 	db.read = stdlib.OpenDB(*cfg)
 	readers := orElse(db.opt.Readers, 16)

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
+	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -173,11 +176,29 @@ func (tx *Tx) DeleteExpired(before time.Time) (int64, error) {
 
 // Audit appends a record to the audit log, in the same commit as what it records.
 func (tx *Tx) Audit(r audit.Record) error {
-	return tx.put(feed.Private, "", r, `INSERT INTO audit (doc, at) VALUES ($1, $2)`, stamp(r.At))
+	if !tx.writable || tx.failed != nil {
+		return tx.mark() // which says why not
+	}
+	doc, err := json.Marshal(r)
+	if err != nil {
+		return fault.Wrap(err, "store: audit")
+	}
+	tx.records = append(tx.records, auditRow{stamp(r.At), string(doc)})
+	tx.wrote = true
+	return nil
 }
 
-// AuditRecords returns the newest records, at most limit, newest first.
+// auditRow is a record for the audit log, as it is written.
+type auditRow struct {
+	at  int64
+	doc string
+}
+
+// AuditRecords returns the newest records, at most limit, newest first. It is for views.
 func (tx *Tx) AuditRecords(limit int) ([]audit.Record, error) {
+	if tx.batch != nil {
+		return nil, fault.Wrap(errors.New("the audit log is read in a View: a write's records come with its batch"), "store: audit")
+	}
 	return all[audit.Record](tx, "audit record", `SELECT doc FROM audit ORDER BY seq DESC LIMIT $1`, limit)
 }
 
@@ -197,7 +218,7 @@ func (tx *Tx) Setting(name string) (string, bool, error) {
 }
 
 func (tx *Tx) blob(what, key, query string, args ...any) ([]byte, error) {
-	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args...)
 	if err != nil {
 		return nil, tx.engine.failed(err, "store: read %s", what)
 	}

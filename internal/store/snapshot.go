@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
-	"database/sql"
+	"encoding/json"
+	"fmt"
+	"unsafe"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -112,7 +115,25 @@ func (db *DB) snapshot(ctx context.Context, compact bool, tell func(feed.Change)
 	})
 }
 
-func snapshotRows(ctx context.Context, tx *sql.Tx, q snapshotQuery, add func(feed.Event) error) error {
+// document is a column's text as the driver made it. Nobody changes what is in an event, so it is not copied.
+type document []byte
+
+// Scan implements sql.Scanner.
+func (d *document) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*d = nil
+	case string:
+		*d = unsafe.Slice(unsafe.StringData(v), len(v)) //nolint:gosec // G103: read alone, as said above
+	case []byte:
+		*d = bytes.Clone(v) // the driver's own
+	default:
+		return fmt.Errorf("a column of type %T", src)
+	}
+	return nil
+}
+
+func snapshotRows(ctx context.Context, tx runner, q snapshotQuery, add func(feed.Event) error) error {
 	rows, err := tx.QueryContext(ctx, q.query)
 	if err != nil {
 		return fault.Wrap(err, "store: snapshot of %s", q.kind)
@@ -120,11 +141,11 @@ func snapshotRows(ctx context.Context, tx *sql.Tx, q snapshotQuery, add func(fee
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		e := feed.Event{Kind: q.kind, Op: feed.Put}
-		var value []byte
+		var value document
 		if err := rows.Scan(&e.Key, &value); err != nil {
 			return fault.Wrap(err, "store: snapshot of %s", q.kind)
 		}
-		e.Value = value
+		e.Value = json.RawMessage(value)
 		if err := add(e); err != nil {
 			return err
 		}

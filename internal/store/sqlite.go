@@ -28,6 +28,8 @@ func sqliteEngine() engine {
 		},
 		away:  func(error) bool { return false },
 		stale: func(error) bool { return false },
+		// Who asked is who writes: its error is the answer.
+		doubtful: func(error) bool { return false },
 	}
 }
 
@@ -40,14 +42,14 @@ func (db *DB) openSQLite() error {
 	if err := private(path); err != nil {
 		return err
 	}
-	var err error
-	if db.write, err = sql.Open("sqlite", dsn(path, "&_pragma=journal_mode(WAL)&_txlock=immediate")); err != nil {
+	write, err1 := sqlite.NewConnector(dsn(path, "&_pragma=journal_mode(WAL)&_txlock=immediate"))
+	read, err2 := sqlite.NewConnector(dsn(path, "&_pragma=query_only(1)"))
+	if err := errors.Join(err1, err2); err != nil {
 		return fmt.Errorf("store: open: %w", err)
 	}
+	db.write = sql.OpenDB(keeperConnector{write})
 	db.write.SetMaxOpenConns(1)
-	if db.read, err = sql.Open("sqlite", dsn(path, "&_pragma=query_only(1)")); err != nil {
-		return errors.Join(fmt.Errorf("store: open: %w", err), db.write.Close())
-	}
+	db.read = sql.OpenDB(keeperConnector{read})
 	readers := orElse(db.opt.Readers, 4)
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)

@@ -17,14 +17,65 @@ import (
 type Tx struct {
 	//nolint:containedctx // a transaction lives inside one call and ends with its context
 	ctx      context.Context
-	sql      *sql.Tx
+	sql      runner
 	engine   *engine
 	writable bool
 	wrote    bool
 	events   []feed.Event
+	// batch is what a write is a part of, and nil for reads. started is set once it has a savepoint there.
+	batch   *batch
+	started bool
+	// records are for the audit log: they are written with those of the whole batch.
+	records []auditRow
 	// savepoint is set once a statement has a savepoint of its own; failed is what made the transaction useless.
 	savepoint bool
 	failed    error
+}
+
+// runner runs statements: a transaction, or the database for a single one.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// start makes sure that what the write does from here on can be undone without the rest of its batch. A write that runs no
+// statement needs nothing of that.
+func (tx *Tx) start() error {
+	if tx.batch == nil || tx.started {
+		return nil
+	}
+	if err := tx.batch.mark(); err != nil {
+		tx.failed = tx.engine.failed(err, "store: begin")
+		return tx.failed
+	}
+	tx.started = true
+	return nil
+}
+
+// query runs a reading statement, or a writing one that returns rows.
+func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	if err := tx.start(); err != nil {
+		return nil, err
+	}
+	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	return rows, tx.spoiled(err)
+}
+
+// spoiled takes note of a reading statement's error that makes the rest of a write useless, and returns it.
+func (tx *Tx) spoiled(err error) error {
+	if err != nil && tx.batch != nil && tx.engine.poisons && !errors.Is(err, sql.ErrNoRows) && tx.failed == nil {
+		tx.failed = tx.engine.failed(err, "store: read")
+	}
+	return err
+}
+
+// read reads the one row that a query selects; the error is that of sql.Row.
+func (tx *Tx) read(into []any, query string, args ...any) error {
+	if err := tx.start(); err != nil {
+		return err
+	}
+	return tx.spoiled(tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(into...))
 }
 
 // exec runs a writing statement and returns the number of rows it touched.
@@ -53,18 +104,28 @@ func (tx *Tx) mark() error {
 	if tx.failed != nil {
 		return tx.failed
 	}
+	if err := tx.start(); err != nil {
+		return err
+	}
 	if !tx.engine.poisons || !tx.wrote {
 		return nil
 	}
-	text := `SAVEPOINT s`
-	if tx.savepoint {
-		text = `RELEASE SAVEPOINT s; SAVEPOINT s`
-	}
-	if _, err := tx.sql.ExecContext(tx.ctx, text); err != nil {
+	if err := savepoint(tx.batch.later, tx.sql, "s", tx.savepoint); err != nil {
 		return tx.undo(err)
 	}
 	tx.savepoint = true
 	return nil
+}
+
+// savepoint sets a savepoint, in the place of an earlier one of the same name if there is one.
+func savepoint(ctx context.Context, tx runner, name string, again bool) error {
+	if again {
+		if _, err := tx.ExecContext(ctx, `RELEASE SAVEPOINT `+name); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, `SAVEPOINT `+name)
+	return err
 }
 
 // undo makes a fault of a writing statement's error. After a row that the schema does not allow, the transaction is as it was
@@ -154,7 +215,7 @@ func (tx *Tx) remove(kind feed.Kind, key, query string, args ...any) error {
 func one[T any](tx *Tx, what, key, query string, args ...any) (T, error) {
 	var out T
 	var raw []byte
-	err := tx.sql.QueryRowContext(tx.ctx, query, args...).Scan(&raw)
+	err := tx.read([]any{&raw}, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return out, notFound(what, key)
 	}
@@ -169,7 +230,7 @@ func one[T any](tx *Tx, what, key, query string, args ...any) (T, error) {
 
 // each calls fn with every document that a query selects.
 func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...any) error {
-	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args...)
 	if err != nil {
 		return tx.engine.failed(err, "store: list %s", what)
 	}
@@ -187,7 +248,7 @@ func each[T any](tx *Tx, what string, fn func(T) error, query string, args ...an
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
+	if err := tx.spoiled(rows.Err()); err != nil {
 		return tx.engine.failed(err, "store: list %s", what)
 	}
 	return nil
@@ -202,7 +263,7 @@ func all[T any](tx *Tx, what, query string, args ...any) ([]T, error) {
 
 // texts reads one text column.
 func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
-	rows, err := tx.sql.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args...)
 	if err != nil {
 		return nil, tx.engine.failed(err, "store: list %s", what)
 	}
@@ -215,7 +276,7 @@ func (tx *Tx) texts(what, query string, args ...any) ([]string, error) {
 		}
 		out = append(out, s)
 	}
-	if err := rows.Err(); err != nil {
+	if err := tx.spoiled(rows.Err()); err != nil {
 		return nil, tx.engine.failed(err, "store: list %s", what)
 	}
 	return out, nil

@@ -351,3 +351,39 @@ func BenchmarkMint(b *testing.B) {
 		}
 	}
 }
+
+// TestEachKeyItsAlgorithm: tokens of both algorithms are good, and the header chooses none for a key.
+func TestEachKeyItsAlgorithm(t *testing.T) {
+	b := newBench(t)
+	curve, err := keyring.GenerateES256(start(), start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.keys[curve.KID] = curve.Public
+	signer, err := curve.Signer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.claims()
+	raw, err := want.Mint(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.verifier.Verify(raw); err != nil || !cmp.Equal(want, got) {
+		t.Error(err, cmp.Diff(want, got))
+	}
+	parts := strings.Split(raw, ".")
+	header := func(alg, kid string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + alg + `","kid":"` + kid + `","typ":"JWT"}`))
+	}
+	for name, head := range map[string]string{
+		"the curve's key for RS256": header("RS256", curve.KID), "the RSA key for ES256": header("ES256", b.key.KID), "HS256": header("HS256", curve.KID),
+	} {
+		_, err := b.verifier.Verify(head + "." + parts[1] + "." + parts[2])
+		t.Log(name)
+		wantReason(t, err, token.BadKey)
+	}
+	b.keys[curve.KID] = keyring.Public{KID: curve.KID, Algorithm: "RS256", JWK: curve.JWK}
+	_, err = b.verifier.Verify(raw)
+	wantReason(t, err, token.BadKey)
+}

@@ -156,16 +156,16 @@ func (v *Verifier) checkSignature(raw string) ([]byte, error) {
 	if !canonical(raw) {
 		return nil, &Refusal{Reason: Malformed, cause: errors.New("not a compact JWS")}
 	}
-	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{keyring.Algorithm})
+	jws, err := jose.ParseSignedCompact(raw, keyring.Algorithms())
 	if err != nil {
 		if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
-			return nil, &Refusal{Reason: BadKey, cause: errors.New("algorithm is not " + string(keyring.Algorithm))}
+			return nil, &Refusal{Reason: BadKey, cause: errors.New("algorithm is none of ours")}
 		}
 		// The parser's text may quote the token.
 		return nil, &Refusal{Reason: Malformed, cause: errors.New("not a compact JWS")}
 	}
 	header := jws.Signatures[0].Protected
-	key, err := v.key(header.KeyID)
+	key, err := v.key(header.KeyID, header.Algorithm)
 	if err != nil {
 		return nil, &Refusal{Reason: BadKey, cause: err}
 	}
@@ -196,9 +196,10 @@ func canonical(raw string) bool {
 	return parts == 3
 }
 
-func (v *Verifier) key(kid string) (crypto.PublicKey, error) {
+// key returns a key of ours, for the one algorithm that it signs with: a header does not choose another.
+func (v *Verifier) key(kid, alg string) (crypto.PublicKey, error) {
 	public, ok := v.cfg.Keys.SigningKey(kid)
-	if !ok || !public.Verifies(v.cfg.Now()) {
+	if !ok || public.Algorithm != alg || !public.Verifies(v.cfg.Now()) {
 		return nil, errors.New("no such key")
 	}
 	if p, ok := v.parsed.Load(kid); ok {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/keyring"
@@ -25,8 +28,34 @@ type Keys struct {
 	Every time.Duration
 	Now   func() time.Time
 	Log   *slog.Logger
-	// Generate makes a key; nil means keyring.Generate.
+	// Generate makes an RS256 key; nil means keyring.Generate.
 	Generate func(now, activeFrom time.Time) (keyring.Key, error)
+	// ES256 keeps keys of that algorithm too; without it those that are there are withdrawn.
+	ES256 bool
+}
+
+// learnedIn is how long other processes are given to learn the first key of an algorithm beside others.
+const learnedIn = time.Minute
+
+// plan decides what to do with the keys of an algorithm.
+func (k Keys) plan(alg jose.SignatureAlgorithm, keys []keyring.Public, now time.Time) keyring.Plan {
+	mine := keyring.Of(alg, keys)
+	if alg == keyring.ES256 && !k.ES256 {
+		return k.Policy.Withdraw(mine, now)
+	}
+	plan := k.Policy.Plan(mine, now)
+	settled := func(key keyring.Public) bool { return key.CreatedAt.Before(now.Add(-learnedIn)) }
+	if plan.Create && len(mine) == 0 && slices.ContainsFunc(keys, settled) {
+		plan.CreateFrom = now.Add(learnedIn)
+	}
+	return plan
+}
+
+func (k Keys) generate(alg jose.SignatureAlgorithm, now time.Time) (keyring.Key, error) {
+	if alg == keyring.ES256 {
+		return keyring.GenerateES256(now, now)
+	}
+	return k.Generate(now, now)
 }
 
 func (k Keys) withDefaults() (Keys, error) {
@@ -56,9 +85,11 @@ func (k Keys) Ensure(ctx context.Context) error {
 	if err := k.DB.View(ctx, read); err != nil {
 		return err
 	}
-	if plan := k.Policy.Plan(keys, k.Now()); !plan.Empty() {
-		if err := k.carryOut(ctx, plan.Create); err != nil {
-			return err
+	for _, alg := range keyring.Algorithms() {
+		if plan := k.plan(alg, keys, k.Now()); !plan.Empty() {
+			if err := k.carryOut(ctx, alg, plan.Create); err != nil {
+				return err
+			}
 		}
 	}
 	return k.load(ctx)
@@ -66,12 +97,12 @@ func (k Keys) Ensure(ctx context.Context) error {
 
 // carryOut plans again inside a transaction and does what is planned. A key is generated before, since that takes long;
 // if another process was faster it is thrown away.
-func (k Keys) carryOut(ctx context.Context, create bool) error {
+func (k Keys) carryOut(ctx context.Context, alg jose.SignatureAlgorithm, create bool) error {
 	now := k.Now()
 	var fresh keyring.Key
 	if create {
 		var err error
-		if fresh, err = k.Generate(now, now); err != nil {
+		if fresh, err = k.generate(alg, now); err != nil {
 			return err
 		}
 	}
@@ -80,7 +111,7 @@ func (k Keys) carryOut(ctx context.Context, create bool) error {
 		if err != nil {
 			return err
 		}
-		plan := k.Policy.Plan(keys, now)
+		plan := k.plan(alg, keys, now)
 		if plan.Create && create {
 			fresh.ActiveFrom = plan.CreateFrom.UTC()
 			if err := k.add(tx, fresh); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -297,5 +299,73 @@ func TestSweepForgetsOldActivities(t *testing.T) {
 		if err != nil || n != step.want {
 			t.Errorf("after %s more: %d, %v", step.move, n, err)
 		}
+	}
+}
+
+// TestTwoAlgorithms: each has keys that rotate by themselves; one that is no longer wanted goes with its last token.
+func TestTwoAlgorithms(t *testing.T) {
+	r := newRig(t)
+	var ring keyring.Ring
+	k := r.keys(&ring)
+	count := func(alg jose.SignatureAlgorithm) int { return len(keyring.Of(alg, r.stored())) }
+	ensure := func() {
+		t.Helper()
+		if err := k.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ensure()
+	r.move(time.Hour)
+	k.ES256 = true
+	ensure()
+	if _, err := ring.ActiveES256(r.Now()); !errors.Is(err, keyring.ErrNoKey) {
+		t.Error("a key signs that other processes may not have learned yet", err)
+	}
+	r.move(2 * time.Minute)
+	ensure()
+	first, err := ring.ActiveES256(r.Now())
+	if err != nil || count(keyring.ES256) != 1 || count(keyring.RS256) != 1 {
+		t.Fatal(err, r.stored())
+	}
+	r.move(30 * 24 * time.Hour)
+	ensure() // the next keys, published ahead
+	r.move(25 * time.Hour)
+	ensure()
+	second, err := ring.ActiveES256(r.Now())
+	if err != nil || second.KID() == first.KID() {
+		t.Errorf("the key did not rotate: %v", err)
+	}
+	r.move(30 * time.Hour)
+	ensure()
+	if count(keyring.ES256) != 1 || count(keyring.RS256) != 1 {
+		t.Errorf("%+v", r.stored())
+	}
+	k.ES256 = false
+	ensure()
+	r.move(28 * time.Hour)
+	ensure()
+	if count(keyring.ES256) != 1 {
+		t.Error("a key is gone whose tokens live")
+	}
+	r.move(2 * time.Hour)
+	ensure()
+	if count(keyring.ES256) != 0 || count(keyring.RS256) != 1 {
+		t.Errorf("%+v", r.stored())
+	}
+	k.ES256 = true // and back
+	ensure()
+	r.move(2 * time.Minute)
+	ensure()
+	if _, err := ring.ActiveES256(r.Now()); err != nil {
+		t.Error(err)
+	}
+
+	fresh := newRig(t)
+	var other keyring.Ring
+	k = fresh.keys(&other)
+	k.ES256 = true
+	ensure()
+	if _, err := other.ActiveES256(fresh.Now()); err != nil {
+		t.Errorf("a new installation waits: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -139,14 +138,8 @@ func (w *World) applyUser(e feed.Event, put bool) error {
 		w.setPrincipal(id, nil)
 		return nil
 	}
-	var u struct { // what decisions read of a directory.User
-		Tenant            ident.TenantID `json:"tenant"`
-		UserPrincipalName string         `json:"userPrincipalName"`
-		DisplayName       string         `json:"displayName"`
-		AccountEnabled    bool           `json:"accountEnabled"`
-		SessionsValidFrom time.Time      `json:"sessionsValidFrom"`
-	}
-	if err := json.Unmarshal(e.Value, &u); err != nil {
+	u, err := readUser(e.Value)
+	if err != nil {
 		return err
 	}
 	w.setPrincipal(id, &Principal{
@@ -309,17 +302,8 @@ func (w *World) applyAssignment(e feed.Event, put bool) error {
 		w.unassign(id)
 		return nil
 	}
-	var a struct { // what decisions read of a rbac.Assignment
-		ID               ident.RoleAssignmentID `json:"id"`
-		Scope            string                 `json:"scope"`
-		RoleDefinitionID ident.RoleDefinitionID `json:"roleDefinitionId"`
-		PrincipalID      ident.ObjectID         `json:"principalId"`
-		PrincipalType    rbac.PrincipalType     `json:"principalType"`
-		Tenant           ident.TenantID         `json:"tenant"`
-		Condition        string                 `json:"condition"`
-		ConditionVersion string                 `json:"conditionVersion"`
-	}
-	if err := json.Unmarshal(e.Value, &a); err != nil {
+	a, err := readAssignment(e.Value)
+	if err != nil {
 		return err
 	}
 	if a.ID != id {

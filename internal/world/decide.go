@@ -15,7 +15,7 @@ func (f *facts) Expect(principal ident.ObjectID) { f.nodes.expectNode(&principal
 func (f *facts) Principal(id ident.ObjectID) (*rbac.Grants, []rbac.GroupRef) {
 	if r, ok := f.nodes.search(&id); ok {
 		n := f.nodes.at(r)
-		return n.grants, n.in
+		return n.grants, n.in()
 	}
 	return nil, nil
 }
@@ -42,30 +42,40 @@ func (f *facts) Denials(principal ident.ObjectID) *rbac.Denials {
 	return nil
 }
 
-// raise puts the management groups above its scope into a request. The lock is held.
-func (w *World) raise(req *rbac.Request) {
-	w.nodes.expect(&req.Principal)
-	req.Above = w.keysAbove(&req.Principal, req.Scope)
+// raise puts the management groups above its scope into a request, and reports whether the scope can be of the principal's tenant. The
+// lock is held.
+func (w *World) raise(req *rbac.Request) bool {
+	above, foreign := w.ladderAbove(&req.Principal, req.Scope)
+	req.Above, req.AboveHashes = above.keys, above.hashes
+	return !foreign
 }
 
 // Decide decides whether a principal may do an action.
 func (w *World) Decide(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
-	return rbac.Decide(req, (*facts)(w))
+	w.nodes.expect(&req.Principal)
+	at := rbac.PathOf(req.Scope)
+	w.nodes.expectNode(&req.Principal)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
+	return rbac.DecideAt(&req, &at, (*facts)(w))
 }
 
 // Explain decides like Decide and names every grant, also those that a deny assignment takes away.
 func (w *World) Explain(req rbac.Request) rbac.Decision {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	w.raise(&req)
+	if !w.raise(&req) {
+		return rbac.Decision{Verdict: rbac.Deny}
+	}
 	return rbac.Explain(req, (*facts)(w))
 }
 
 // DecideCluster decides a request to a cluster. Rules without a place get that of the cluster.
 func (w *World) DecideCluster(ask *rbac.ClusterAsk, rules *rbac.ClusterRules) rbac.ClusterDecision {
+	rules.Place.Expect()
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	w.nodes.expect(&ask.Principal)
@@ -112,11 +122,12 @@ func (w *World) ClusterRules(c *managedcluster.Cluster, own *rbac.ClusterRBAC) r
 	r := rbac.ClusterRules{Own: own, Protected: []string{pki.AdminGroup}}
 	if c.AAD != nil {
 		r.AdminGroups = c.AAD.AdminGroups
-		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC
+		// Roles are those of the subscription's tenant, and count for its own people only.
+		r.AzureRoles = c.AAD.EnableAzureRBAC != nil && *c.AAD.EnableAzureRBAC && (c.AAD.Tenant.IsZero() || c.AAD.Tenant == c.Tenant)
 	}
 	w.mu.RLock()
 	r.Place = w.places[c.ID]
-	r.Above = w.above[c.Subscription].keys
+	r.Above, r.AboveHashes = w.above[c.Subscription].keys, w.above[c.Subscription].hashes
 	w.mu.RUnlock()
 	if r.Place == nil {
 		r.Place = rbac.NewPlace(c.ResourceID())

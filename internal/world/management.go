@@ -131,29 +131,35 @@ func orRoot(name string, tenant ident.TenantID) string {
 // ladder is what is above a subscription: the management groups, in the form in which rbac compares scopes. home is its tenant's
 // number.
 type ladder struct {
-	home uint32
-	keys []string
+	home   uint32
+	keys   []string
+	hashes []uint64 // of keys
+	tenant ident.TenantID
 }
 
-// keysAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. The
-// lock is held.
-func (w *World) keysAbove(principal *ident.ObjectID, scope string) []string {
+// ladderAbove returns the management groups above a scope of a principal's tenant, in the form in which rbac compares scopes. foreign is
+// true for a scope in a subscription of another tenant: nothing that the principal holds counts there, not even at the root, which is
+// that of its own tenant. The lock is held.
+func (w *World) ladderAbove(principal *ident.ObjectID, scope string) (above ladder, foreign bool) {
 	const prefix, length = "/subscriptions/", 36
 	if len(scope) >= len(prefix)+length && strings.EqualFold(scope[:len(prefix)], prefix) {
 		id, err := ident.Parse[ident.SubscriptionID](scope[len(prefix) : len(prefix)+length])
 		if err != nil {
-			return nil
+			return ladder{}, false
 		}
 		l := w.above[id]
-		if n := w.nodes.find(principal); n != nil && n.who != nil && l.home == n.home {
-			return l.keys
+		if n := w.nodes.find(principal); n != nil && n.who != nil {
+			if n.home != 0 && l.home == uint32(n.home) || n.home == 0 && l.home != 0 && l.tenant == n.who.Tenant {
+				return l, false
+			}
+			return ladder{}, l.home != 0
 		}
-		return nil
+		return ladder{}, false
 	}
 	if p := w.who(principal); p != nil {
-		return keys(w.managementGroupsAbove(p.Tenant, scope))
+		return ladder{keys: keys(w.managementGroupsAbove(p.Tenant, scope))}, false
 	}
-	return nil
+	return ladder{}, false
 }
 
 func keys(groups []resource.ManagementGroup) []string {
@@ -165,7 +171,8 @@ func keys(groups []resource.ManagementGroup) []string {
 }
 
 func (w *World) ladderOf(id ident.SubscriptionID, tenant ident.TenantID) ladder {
-	return ladder{w.homeOf(tenant), keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))}
+	above := keys(w.managementGroupsAbove(tenant, "/subscriptions/"+id.String()))
+	return ladder{w.homeOf(tenant), above, rbac.HashScopes(above), tenant}
 }
 
 // lift works out anew what is above a tenant's subscriptions. The lock is held.

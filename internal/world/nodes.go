@@ -1,9 +1,10 @@
 package world
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
-	"sync/atomic"
 
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
@@ -14,41 +15,66 @@ import (
 //
 // What decisions ask of groups first is in the index, close together; nodes are spread over the memory, one line each.
 type nodes struct {
-	seed    maphash.Seed
+	seed    maphash.Seed // of names
+	seeds   [2]uint64    // of ids
 	numbers table
 	chunks  []*[chunk]node
 	index   rbac.Index
 	length  int
-	// above holds what is above groups that are in groups, made when it is first asked for. Of an earlier epoch, it no
-	// longer counts.
-	above []*[chunk]atomic.Pointer[closure]
-	// epoch counts the changes after which what is above a group may be another.
+	// epoch counts the changes after which what is above a group may be another: closures of an earlier one no longer count.
 	epoch uint64
+	room  []rbac.GroupRef // for the groups of one object, while they change
 }
 
-// node is an object as principals, memberships and assignments see it. It fits into one line of a processor's cache.
+// node is an object as principals, memberships and assignments see it. It is two lines of a processor's cache, which are asked for
+// together: most principals' groups are in them.
 type node struct {
 	id     ident.ObjectID
 	grants *rbac.Grants
-	// in are the groups that it is directly in, sorted by number, also ones that are not there.
-	in []rbac.GroupRef
-	// who is the user or service principal; nil for what is none. home is the tenant that it is of, as World.homes numbers them.
+	// who is the user or service principal; nil for what is none. home is the tenant that it is of, as World.homes numbers them; 0 for
+	// one of too high a number.
 	who  *Principal
-	home uint32
+	home uint16
+	// few are the first of the groups that it is directly in, sorted by number, also ones that are not there: length of them, or none
+	// if there are more than fit, which are then all in many.
+	length uint16
+	few    [21]rbac.GroupRef
+	many   *[]rbac.GroupRef
 }
 
-// closure is every group above a group, without itself.
-type closure struct {
-	epoch uint64
-	refs  []rbac.GroupRef
-	room  [4]rbac.GroupRef // of refs, when they are few
+// in returns the groups that an object is directly in.
+func (x *node) in() []rbac.GroupRef {
+	if x.many != nil {
+		return *x.many
+	}
+	return x.few[:x.length]
+}
+
+// put puts an object into groups, sorted by number, and into no others. Who reads the groups holds the lock.
+func (x *node) put(in []rbac.GroupRef) {
+	x.many, x.length = nil, 0
+	if len(in) > len(x.few) {
+		in = slices.Clone(in)
+		x.many = &in
+		return
+	}
+	x.length = uint16(copy(x.few[:], in))
 }
 
 const chunk = 1 << 12
 
+func newNodes() nodes {
+	seed := maphash.MakeSeed()
+	return nodes{seed: seed, seeds: [2]uint64{maphash.String(seed, "0"), maphash.String(seed, "1")}}
+}
+
 func (n *nodes) at(r rbac.GroupRef) *node { return &n.chunks[r/chunk][r%chunk] }
 
-func (n *nodes) hash(id *ident.ObjectID) uint64 { return maphash.Bytes(n.seed, id[:]) }
+// hash is of the seeds that the world drew for itself: who chooses ids cannot make them meet.
+func (n *nodes) hash(id *ident.ObjectID) uint64 {
+	high, low := bits.Mul64(binary.LittleEndian.Uint64(id[:8])^n.seeds[0], binary.LittleEndian.Uint64(id[8:])^n.seeds[1])
+	return high ^ low
+}
 
 // search returns an object's number. It is table.find, written out for the hot path.
 func (n *nodes) search(id *ident.ObjectID) (rbac.GroupRef, bool) {
@@ -90,7 +116,9 @@ func (n *nodes) expectNode(id *ident.ObjectID) {
 			return
 		}
 		if uint32(s>>32) == h {
-			rbac.Fetch(n.at(rbac.GroupRef(s) - 1))
+			x := n.at(rbac.GroupRef(s) - 1)
+			rbac.Fetch(x)
+			rbac.Fetch(&x.few[8])
 			return
 		}
 	}
@@ -111,7 +139,7 @@ func (n *nodes) number(id ident.ObjectID) rbac.GroupRef {
 	}
 	r := rbac.GroupRef(n.length)
 	if n.length%chunk == 0 {
-		n.chunks, n.above = append(n.chunks, new([chunk]node)), append(n.above, new([chunk]atomic.Pointer[closure]))
+		n.chunks = append(n.chunks, new([chunk]node))
 	}
 	n.length++
 	n.numbers.insert(n.hash(&id), uint32(r))
@@ -148,8 +176,9 @@ func (n *nodes) setGroup(id ident.ObjectID, there bool) {
 func (n *nodes) join(group, member ident.ObjectID) {
 	g, r := n.number(group), n.number(member)
 	m := n.at(r)
-	if i, there := slices.BinarySearch(m.in, g); !there {
-		m.in = slices.Insert(m.in, i, g)
+	if i, there := slices.BinarySearch(m.in(), g); !there {
+		n.room = slices.Insert(append(n.room[:0], m.in()...), i, g)
+		m.put(n.room)
 		n.index.SetNested(r, true)
 		n.moved(r)
 	}
@@ -157,19 +186,23 @@ func (n *nodes) join(group, member ident.ObjectID) {
 
 // joinAll puts a member into groups.
 func (n *nodes) joinAll(groups []ident.ObjectID, member ident.ObjectID) {
+	n.expect(&member)
+	for i := range groups {
+		n.expect(&groups[i])
+	}
+	for i := range groups {
+		n.expectNode(&groups[i])
+	}
 	r := n.number(member)
-	if len(n.at(r).in) > 0 || len(groups) == 0 {
-		for _, g := range groups {
-			n.join(g, member)
-		}
+	n.room = append(n.room[:0], n.at(r).in()...)
+	for i := range groups {
+		n.room = append(n.room, n.number(groups[i]))
+	}
+	if len(n.room) == 0 {
 		return
 	}
-	in := make([]rbac.GroupRef, len(groups))
-	for i := range groups {
-		in[i] = n.number(groups[i])
-	}
-	slices.Sort(in)
-	n.at(r).in = slices.Compact(in)
+	slices.Sort(n.room)
+	n.at(r).put(slices.Compact(n.room))
 	n.index.SetNested(r, true)
 	n.moved(r)
 }
@@ -181,10 +214,10 @@ func (n *nodes) leave(group, member ident.ObjectID) {
 		return
 	}
 	m := n.at(r)
-	if i, there := slices.BinarySearch(m.in, g); there {
-		m.in = slices.Delete(m.in, i, i+1)
-		if len(m.in) == 0 {
-			m.in = nil
+	if i, there := slices.BinarySearch(m.in(), g); there {
+		n.room = slices.Delete(append(n.room[:0], m.in()...), i, i+1)
+		m.put(n.room)
+		if len(n.room) == 0 {
 			n.index.SetNested(r, false)
 		}
 		n.moved(r)
@@ -194,31 +227,29 @@ func (n *nodes) leave(group, member ident.ObjectID) {
 // moved notes that a member is in other groups. The membership of what is no group changes nothing above any group; what is
 // above it may have been asked for while it was one.
 func (n *nodes) moved(r rbac.GroupRef) {
-	if n.index.IsGroup(r) || n.closure(r).Load() != nil {
+	if n.index.IsGroup(r) || n.index.Closure(r).Load() != nil {
 		n.epoch++
 	}
 }
-
-func (n *nodes) closure(r rbac.GroupRef) *atomic.Pointer[closure] { return &n.above[r/chunk][r%chunk] }
 
 // over returns every group above a group, without itself. Two readers may make it at once, to the same effect.
 func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 	if !n.index.IsNested(r) {
 		return nil
 	}
-	kept := n.closure(r)
-	if c := kept.Load(); c != nil && c.epoch == n.epoch {
-		return c.refs
+	kept := n.index.Closure(r)
+	if c := kept.Load(); c != nil && c.Epoch == n.epoch {
+		return c.Refs
 	}
 	seen := map[rbac.GroupRef]struct{}{r: {}}
 	todo := []rbac.GroupRef{r}
-	c := &closure{epoch: n.epoch}
-	out := c.room[:0]
+	c := &rbac.Closure{Epoch: n.epoch}
+	out := c.Room[:0]
 	for len(todo) > 0 {
 		last := len(todo) - 1
 		at := todo[last]
 		todo = todo[:last]
-		for _, up := range n.at(at).in {
+		for _, up := range n.at(at).in() {
 			if _, ok := seen[up]; ok {
 				continue
 			}
@@ -229,7 +260,7 @@ func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 			}
 		}
 	}
-	c.refs = out
+	c.Refs = out
 	kept.Store(c)
 	return out
 }
@@ -237,10 +268,10 @@ func (n *nodes) over(r rbac.GroupRef) []rbac.GroupRef {
 // groupsOf returns every group that an object is in, without itself, sorted by id.
 func (n *nodes) groupsOf(id ident.ObjectID) []ident.ObjectID {
 	x := n.find(&id)
-	if x == nil || len(x.in) == 0 {
+	if x == nil || len(x.in()) == 0 {
 		return nil
 	}
-	out := make([]ident.ObjectID, 0, len(x.in))
+	out := make([]ident.ObjectID, 0, len(x.in()))
 	add := func(r rbac.GroupRef) {
 		if !n.index.IsGroup(r) {
 			return
@@ -249,7 +280,7 @@ func (n *nodes) groupsOf(id ident.ObjectID) []ident.ObjectID {
 			out = append(out, g.id)
 		}
 	}
-	for _, r := range x.in {
+	for _, r := range x.in() {
 		add(r)
 		for _, up := range n.over(r) {
 			add(up)

@@ -18,7 +18,7 @@ func (w *World) MembershipPath(id, group ident.ObjectID) []ident.ObjectID {
 	}
 	from := map[rbac.GroupRef]rbac.GroupRef{start: start}
 	for todo := []rbac.GroupRef{start}; len(todo) > 0; todo = todo[1:] {
-		for _, up := range w.nodes.at(todo[0]).in {
+		for _, up := range w.nodes.at(todo[0]).in() {
 			if _, seen := from[up]; seen || !w.nodes.index.IsGroup(up) {
 				continue
 			}

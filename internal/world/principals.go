@@ -2,6 +2,7 @@ package world
 
 import (
 	"hash/maphash"
+	"math"
 
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/ident"
@@ -31,7 +32,9 @@ func (w *World) setPrincipal(id ident.ObjectID, p *Principal) {
 	}
 	x.who, x.home = p, 0
 	if p != nil {
-		x.home = w.homeOf(p.Tenant)
+		if n := w.homeOf(p.Tenant); n <= math.MaxUint16 {
+			x.home = uint16(n)
+		}
 	}
 	if p != nil && p.Kind == User {
 		w.upns.insert(w.nameHash(p.Tenant, directory.Fold(p.Name)), uint32(r))

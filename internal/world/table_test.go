@@ -2,6 +2,7 @@ package world
 
 import (
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -33,4 +34,11 @@ func TestTableAgainstMap(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNodeIsTwoLines holds that a node is two lines of a processor's cache, as those who fetch it believe.
+func TestNodeIsTwoLines(t *testing.T) {
+	if got := unsafe.Sizeof(node{}); got != 128 {
+		t.Errorf("%d bytes", got)
+	}
 }

@@ -8,7 +8,6 @@ package world
 import (
 	"cmp"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -113,7 +112,7 @@ func New() (*World, error) {
 		appsByID:      map[ident.ClientID]ident.ObjectID{},
 		appURIs:       map[nameKey]ident.ObjectID{},
 		groups:        map[ident.ObjectID]directory.Group{},
-		nodes:         nodes{seed: maphash.MakeSeed()},
+		nodes:         newNodes(),
 		roles:         map[ident.DirectoryRoleID]map[ident.ObjectID]struct{}{},
 		consents:      newByHolder(func(g directory.PermissionGrant) ident.ObjectID { return g.Client }),
 		appRoles:      newByHolder(func(a directory.AppRoleAssignment) ident.ObjectID { return a.Principal }),

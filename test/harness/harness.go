@@ -60,6 +60,8 @@ type Keyreeve struct {
 	// ReadyAfter is the time from the start of the process to its line `ready`.
 	ReadyAfter time.Duration
 
+	// more are flags beside those that every test needs.
+	more []string
 	// ports is the range for the API servers of clusters.
 	ports string
 
@@ -70,10 +72,10 @@ type Keyreeve struct {
 	log  *logBuffer
 }
 
-// Up starts a Keyreeve and stops it at the end of the test.
-func Up(t testing.TB) *Keyreeve {
+// Up starts a Keyreeve, with more flags than every test needs, and stops it at the end of the test.
+func Up(t testing.TB, more ...string) *Keyreeve {
 	t.Helper()
-	k := &Keyreeve{Data: datadir.Dir(filepath.Join(t.TempDir(), "data")), Listen: freePorts(t), ports: clusterPorts(), t: t}
+	k := &Keyreeve{Data: datadir.Dir(filepath.Join(t.TempDir(), "data")), Listen: freePorts(t), ports: clusterPorts(), more: more, t: t}
 	t.Cleanup(func() {
 		k.Stop()
 		if t.Failed() {
@@ -98,7 +100,8 @@ func (k *Keyreeve) dump() {
 func (k *Keyreeve) Start() {
 	k.t.Helper()
 	// Clusters that a killed control plane left behind stop by themselves, so a broken test leaves nothing running.
-	cmd := exec.Command(Program(k.t, "keyreeve"), "up", "--data", string(k.Data), "--listen", k.Listen, "--cluster-ports", k.ports, "--orphan-timeout", "45s", "--log-level", "debug")
+	args := []string{"up", "--data", string(k.Data), "--listen", k.Listen, "--cluster-ports", k.ports, "--orphan-timeout", "45s", "--log-level", "debug"}
+	cmd := exec.Command(Program(k.t, "keyreeve"), append(args, k.more...)...)
 	cmd.Dir = Root(k.t)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

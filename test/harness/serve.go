@@ -141,6 +141,7 @@ gate: {url: %q, listen: %q}
 health: %q
 log: {format: json}
 shutdownDelay: 1s
+tokens: {signing: es256}
 `, n, f.Login, free[0], f.ARM, free[1], f.Graph, free[2], f.gate, free[3], free[4]))
 	f.t.Cleanup(func() {
 		r.Stop()

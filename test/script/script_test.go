@@ -44,6 +44,14 @@ func TestRunningServer(t *testing.T) {
 			e.Setenv("KEYREEVE_DATA", string(k.Data))
 			e.Setenv("LISTEN", k.Listen)
 			e.Setenv("CA", k.Data.CA())
+			ca, err := os.ReadFile(k.Data.CA())
+			if err != nil {
+				return err
+			}
+			e.Setenv("CA_TEXT", string(ca))
+			e.Setenv("TENANT", k.Admin.TenantID)
+			e.Setenv("ADMIN_USER", k.Admin.UserPrincipalName)
+			e.Setenv("ADMIN_PASSWORD", k.Admin.Password)
 			e.Setenv("FINGERPRINT", fingerprint(t, k.Data.CA()))
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},

@@ -19,7 +19,8 @@ import (
 //	POST {cluster}/keyreeveWhoCan   who may do that, and by which ways
 //	POST {cluster}/keyreeveAccess   all that a principal holds there, or how two principals differ
 //
-// They need Microsoft.Authorization/roleAssignments/read at the cluster; of oneself everybody may ask the first and the last.
+// They need Microsoft.Authorization/roleAssignments/read at the cluster; of oneself everybody who holds anything there may ask the
+// first and the last.
 
 func (h *Handler) mountAccess(f *arm.Face) {
 	const cluster = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/"
@@ -157,13 +158,41 @@ func (h *Handler) find(tenant ident.TenantID, text string) (world.Principal, boo
 	return h.World.UserByUPN(tenant, text)
 }
 
-// rules returns the cluster of a request's path and what access to it is decided from.
-func (h *Handler) rules(r *arm.Request) (managedcluster.Cluster, rbac.ClusterRules, error) {
-	c, ok := h.World.ClusterByResource(r.Scope)
-	if !ok || c.Tenant != r.Caller.Tenant {
-		return c, rbac.ClusterRules{}, arm.ResourceNotFound("Microsoft.ContainerService/managedClusters", r.Param("cluster"), r.Param("group"))
+// cluster finds the cluster of an id, with what access to it is decided from. Who may ask about oneself everywhere learns nothing of
+// clusters by it: one where the caller may read neither the cluster nor its assignments, and holds nothing in it, is as one that is
+// not there.
+func (h *Handler) cluster(r *arm.Request, id string) (managedcluster.Cluster, rbac.ClusterRules, error) {
+	c, found := h.World.ClusterByResource(id)
+	found = found && c.Tenant == r.Caller.Tenant
+	var rules rbac.ClusterRules
+	if found {
+		if rules = h.World.ClusterRules(&c, h.own(c.ID)); h.holds(r, &c, &rules) {
+			return c, rules, nil
+		}
 	}
-	return c, h.World.ClusterRules(&c, h.own(c.ID)), nil
+	for _, action := range []string{managedcluster.Type + "/read", readAssignment} {
+		ok, err := r.Allowed(action, id)
+		if ok && !found {
+			err = notThere(id)
+		}
+		if ok || err != nil {
+			return c, rules, err
+		}
+	}
+	return c, rules, r.NotAuthorized(readAssignment, id)
+}
+
+// holds reports whether the caller holds anything in a cluster that not everybody does.
+func (h *Handler) holds(r *arm.Request, c *managedcluster.Cluster, rules *rbac.ClusterRules) bool {
+	p, ok := h.World.Principal(r.Caller.Object)
+	return ok && enters(c, &p) && slices.ContainsFunc(h.World.Access(p.ID, p.Name, rules), func(x rbac.Holding) bool { return !x.Holder.IsZero() })
+}
+
+func notThere(id string) error {
+	if p, err := ident.ParseResourceID(id); err == nil && strings.EqualFold(p.Type(), managedcluster.Type) {
+		return arm.ResourceNotFound(managedcluster.Type, p.Name(), p.Group)
+	}
+	return fault.New(fault.NotFound, "ResourceNotFound", "The cluster '%s' was not found.", id)
 }
 
 func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
@@ -175,7 +204,7 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	if err != nil {
 		return err
 	}
-	c, rules, err := h.rules(r)
+	c, rules, err := h.cluster(r, r.Scope)
 	if err != nil {
 		return err
 	}
@@ -220,7 +249,8 @@ func (h *Handler) explain(_ http.ResponseWriter, r *arm.Request) error {
 	for _, w := range ways {
 		out.Paths = append(out.Paths, h.way(p.ID, w))
 	}
-	if d.Verdict != rbac.Allow && out.Scope != "" {
+	// No role helps who is not let in at all, or against a deny assignment.
+	if d.Verdict != rbac.Allow && out.Scope != "" && enters(&c, &p) && p.Enabled && out.DenyAssignment == nil {
 		out.WouldGrant = h.wouldGrant(r, req, &rules)
 		if err := h.wouldGrantGroups(r, req, &rules, &out); err != nil {
 			return err
@@ -235,7 +265,7 @@ const mostGroups = 20
 // wouldGrantGroups names the groups whose members may do what is asked, if the caller may know.
 func (h *Handler) wouldGrantGroups(r *arm.Request, req rbac.KubeRequest, rules *rbac.ClusterRules, out *explainBody) error {
 	ok, err := r.Allowed(readAssignment, r.Scope)
-	if err != nil || !ok || out.DenyAssignment != nil {
+	if err != nil || !ok {
 		return err
 	}
 	for ids := range slices.Chunk(h.World.Groups(r.Caller.Tenant), batch) {
@@ -308,7 +338,7 @@ func (h *Handler) whoCan(_ http.ResponseWriter, r *arm.Request) error {
 	if err := r.DecodeJSON(&q); err != nil {
 		return err
 	}
-	c, rules, err := h.rules(r)
+	c, rules, err := h.cluster(r, r.Scope)
 	if err != nil {
 		return err
 	}
@@ -373,7 +403,7 @@ func (h *Handler) access(_ http.ResponseWriter, r *arm.Request) error {
 			return err
 		}
 	}
-	c, rules, err := h.rules(r)
+	c, rules, err := h.cluster(r, r.Scope)
 	if err != nil {
 		return err
 	}
@@ -415,16 +445,13 @@ func (h *Handler) access(_ http.ResponseWriter, r *arm.Request) error {
 
 // second is the other cluster of a comparison. Who asks needs the same right there.
 func (h *Handler) second(r *arm.Request, id string, oneself bool) (managedcluster.Cluster, rbac.ClusterRules, error) {
+	id = strings.TrimSuffix(id, "/")
 	if !oneself {
 		if err := r.Require(readAssignment, id); err != nil {
 			return managedcluster.Cluster{}, rbac.ClusterRules{}, err
 		}
 	}
-	c, ok := h.World.ClusterByResource(strings.TrimSuffix(id, "/"))
-	if !ok || c.Tenant != r.Caller.Tenant {
-		return c, rbac.ClusterRules{}, fault.New(fault.NotFound, "ResourceNotFound", "The cluster '%s' was not found.", id).At("compareWithCluster")
-	}
-	return c, h.World.ClusterRules(&c, h.own(c.ID)), nil
+	return h.cluster(r, id)
 }
 
 func (h *Handler) own(id ident.ClusterID) *rbac.ClusterRBAC {

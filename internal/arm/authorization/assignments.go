@@ -295,7 +295,7 @@ func (h *Handler) putAssignment(_ http.ResponseWriter, r *arm.Request) error {
 		if err := h.there(tx, a.Tenant, scope); err != nil {
 			return err
 		}
-		if err := h.checkAssignment(&a); err != nil {
+		if err := h.checkAssignment(tx, &a); err != nil {
 			return err
 		}
 		switch {
@@ -363,10 +363,13 @@ func assignmentDetail(a rbac.Assignment) map[string]string {
 }
 
 // checkAssignment holds an assignment against the roles and the directory, and fills in the principal's type.
-func (h *Handler) checkAssignment(a *rbac.Assignment) error {
-	role, ok := h.World.RoleDefinition(a.RoleDefinitionID)
-	if !ok || !h.assignable(role.Definition, a.Tenant, a.Scope) {
+func (h *Handler) checkAssignment(tx *store.Tx, a *rbac.Assignment) error {
+	role, err := h.definition(tx, a.RoleDefinitionID)
+	if store.IsNotFound(err) || err == nil && !h.assignable(role, a.Tenant, a.Scope) {
 		return definitionMissing(a.RoleDefinitionID)
+	}
+	if err != nil {
+		return err
 	}
 	kind, ok := h.principalType(a.PrincipalID, a.Tenant)
 	if !ok {
@@ -382,6 +385,15 @@ func (h *Handler) checkAssignment(a *rbac.Assignment) error {
 	}
 	a.PrincipalType = kind
 	return nil
+}
+
+// definition returns a role as the transaction sees it: a custom one may have been deleted by a write in the same commit, of which
+// the world does not know yet.
+func (h *Handler) definition(tx *store.Tx, id ident.RoleDefinitionID) (rbac.RoleDefinition, error) {
+	if role, ok := h.World.RoleDefinition(id); ok && role.Definition.Type == rbac.BuiltInRole {
+		return role.Definition, nil
+	}
+	return tx.RoleDefinition(id)
 }
 
 // principalType says what a principal of a tenant is, if it is there.

@@ -34,14 +34,26 @@ func TestExplainWhatWouldGrant(t *testing.T) {
 	if len(e.WouldGrantGroups) != 1 || e.WouldGrantGroups[0].DisplayName != "group" {
 		t.Errorf("groups: %+v", e.WouldGrantGroups)
 	}
+	r.Grant(armtest.App, rbac.PrincipalServicePrincipal, kubeReader, cluster+"/namespaces/other")
 	about(armtest.App, armtest.App) // oneself learns nothing of groups
 	if e.Decision != "deny" || len(e.WouldGrantGroups) != 0 {
 		t.Errorf("%+v", e)
 	}
 	r.Do("PUT", cluster+denials+"/"+guid(1), armtest.Owner, deny("no pods", `{"dataActions":["*/pods/read"]}`, []string{armtest.Group}, nil)).Want(201, "")
 	about(armtest.Nobody, armtest.Owner)
-	if e.Decision != "deny" || e.DenyAssignment == nil || e.DenyAssignment.Properties.DenyAssignmentName != "no pods" || e.Reason == "" || len(e.WouldGrantGroups) != 0 {
+	if e.Decision != "deny" || e.DenyAssignment == nil || e.DenyAssignment.Properties.DenyAssignmentName != "no pods" || e.Reason != "denied by deny assignment no pods" || len(e.WouldGrant)+len(e.WouldGrantGroups) != 0 {
 		t.Errorf("%+v", e)
+	}
+	r.Update(func(tx *store.Tx) error {
+		p, err := tx.ServicePrincipal(ident.MustParse[ident.ObjectID](armtest.App))
+		if err != nil {
+			return err
+		}
+		p.AccountEnabled = false
+		return tx.PutServicePrincipal(p)
+	})
+	if about(armtest.App, armtest.Owner); e.Decision != "deny" || e.Reason != "the account is disabled" || len(e.WouldGrant)+len(e.WouldGrantGroups) != 0 {
+		t.Errorf("no role helps who is disabled: %+v", e)
 	}
 	var access struct {
 		Denied []struct {
@@ -51,6 +63,19 @@ func TestExplainWhatWouldGrant(t *testing.T) {
 	r.Do("POST", cluster+"/keyreeveAccess", armtest.Owner, `{"user":"`+armtest.Nobody+`"}`).Want(200, "").JSON(&access)
 	if len(access.Denied) != 1 || access.Denied[0].Properties.DenyAssignmentName != "no pods" {
 		t.Errorf("%+v", access)
+	}
+}
+
+// What somebody may do to machines, fleets and other people's clusters is no access to this one.
+func TestAccessIsOfTheCluster(t *testing.T) {
+	r := accessRig(t)
+	const machines, fleet = "fb879df8-f326-4884-b1cf-06f3ad86be52", "18ab4d3d-a1bf-4477-8ad9-8359bc988f69" // Virtual Machine User Login, Fleet Manager RBAC Cluster Admin
+	for _, role := range []string{machines, fleet} {
+		r.Grant(armtest.App, rbac.PrincipalServicePrincipal, role, cluster)
+	}
+	var got struct{ Access []wayAnswer }
+	if r.Do("POST", cluster+"/keyreeveAccess", armtest.Owner, `{"user":"`+armtest.App+`"}`).Want(200, "").JSON(&got); len(got.Access) != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -350,6 +350,17 @@ func TestAccess(t *testing.T) {
 	if len(value.Value) != 1 || list.Body != `{"value":[`+one.Body+`]}` {
 		t.Error(list.Body)
 	}
+	// That of a group holds nothing of others, whatever their reader may see in it.
+	const other = "/subscriptions/" + armtest.Sub + "/resourceGroups/group-2"
+	r.Do("PUT", other, armtest.Owner, `{"location":"westeurope"}`).Want(201, "")
+	r.Grant(armtest.Nobody, rbac.PrincipalUser, armtest.ReaderRole, other)
+	for _, as := range []string{armtest.Nobody, armtest.Owner} {
+		if list := r.Do("GET", other+"/providers/Microsoft.ContainerService/managedClusters", as, "").Want(200, ""); list.Body != `{"value":[]}` {
+			t.Errorf("%s finds in another group: %.300s", as, list.Body)
+		}
+	}
+	r.Do("GET", other+"x/providers/Microsoft.ContainerService/managedClusters", armtest.Owner, "").Want(404, "ResourceGroupNotFound")
+	r.Do("GET", other+"x/providers/Microsoft.ContainerService/managedClusters", armtest.App, "").Want(403, "AuthorizationFailed")
 }
 
 func TestDelete(t *testing.T) {

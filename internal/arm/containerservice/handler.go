@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -122,8 +123,8 @@ func (h *Handler) Mount(f *arm.Face, runner *arm.Runner) {
 	route(http.MethodGet, itemPath, read, h.get)
 	route(http.MethodDelete, itemPath, remove, h.delete)
 	route(http.MethodGet, "/providers/Microsoft.ContainerService/operations", arm.Self, h.operations)
-	route(http.MethodGet, below+"/managedClusters", arm.Self, h.list)
-	route(http.MethodGet, strings.TrimSuffix(itemPath, "/{name}"), arm.Self, h.list)
+	route(http.MethodGet, below+"/managedClusters", arm.Self, h.list(false))
+	route(http.MethodGet, strings.TrimSuffix(itemPath, "/{name}"), arm.Self, h.list(true))
 
 	route(http.MethodPost, itemPath+"/rotateClusterCertificates", managedcluster.Type+"/rotateClusterCertificates/action", h.rotate)
 	route(http.MethodPost, itemPath+"/rotateServiceAccountSigningKeys", managedcluster.Type+"/rotateServiceAccountSigningKeys/action", h.rotateSigningKey)
@@ -215,39 +216,55 @@ func (h *Handler) get(_ http.ResponseWriter, r *arm.Request) error {
 	return r.WriteJSON(http.StatusOK, c.Render(r.APIVersion))
 }
 
-// list answers with the clusters of a subscription or a group that the caller may read.
-func (h *Handler) list(_ http.ResponseWriter, r *arm.Request) error {
-	all, err := r.Allowed(read, r.Scope)
-	if err != nil {
-		return err
-	}
-	if !all && !r.HoldsRole(r.Scope) {
-		return r.NotAuthorized(read, r.Scope)
-	}
-	var clusters []managedcluster.Cluster
-	err = h.DB.View(r.Context(), func(tx *store.Tx) error { // the world knows no bodies
-		clusters, err = tx.Clusters()
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	value := []any{}
-	for _, c := range clusters {
-		if c.Subscription != r.Subscription.ID || r.Group.Name != "" && !strings.EqualFold(c.Group, r.Group.Name) {
-			continue
+// list answers with the clusters of a subscription, or of a group, that the caller may read.
+func (h *Handler) list(grouped bool) arm.HandlerFunc {
+	return func(_ http.ResponseWriter, r *arm.Request) error {
+		all, err := r.Allowed(read, r.Scope)
+		if err != nil {
+			return err
 		}
-		ok := all
-		if !ok {
-			if ok, err = r.Allowed(read, c.ResourceID()); err != nil {
-				return err
+		if !all && !r.HoldsRole(r.Scope) {
+			return r.NotAuthorized(read, r.Scope)
+		}
+		var clusters []managedcluster.Cluster
+		err = h.DB.View(r.Context(), func(tx *store.Tx) error { // the world knows no bodies
+			clusters, err = inScope(tx, r, grouped)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		value := []any{}
+		for _, c := range clusters {
+			ok := all
+			if !ok {
+				if ok, err = r.Allowed(read, c.ResourceID()); err != nil {
+					return err
+				}
+			}
+			if ok {
+				value = append(value, c.Render(r.APIVersion))
 			}
 		}
-		if ok {
-			value = append(value, c.Render(r.APIVersion))
-		}
+		return r.WriteJSON(http.StatusOK, map[string]any{"value": value})
 	}
-	return r.WriteJSON(http.StatusOK, map[string]any{"value": value})
+}
+
+// inScope reads the clusters of a request's subscription, or of the group of its path. The routes check access themselves, so the
+// request has no group.
+func inScope(tx *store.Tx, r *arm.Request, grouped bool) ([]managedcluster.Cluster, error) {
+	var group string
+	if grouped {
+		g, err := arm.ResourceGroup(tx, r.Subscription.ID, r.Param("group"))
+		if err != nil {
+			return nil, err
+		}
+		group = g.Name
+	}
+	list, err := tx.Clusters()
+	return slices.DeleteFunc(list, func(c managedcluster.Cluster) bool {
+		return c.Subscription != r.Subscription.ID || grouped && !strings.EqualFold(c.Group, group)
+	}), err
 }
 
 // secrets opens a cluster's authorities and keys.

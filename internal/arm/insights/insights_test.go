@@ -1,9 +1,11 @@
 package insights
 
 import (
+	"context"
 	"encoding/json"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	roles "github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/feed"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
 	"github.com/keyreeve/keyreeve/internal/store"
@@ -215,6 +218,48 @@ func TestRefusalsAreBounded(t *testing.T) {
 	if n != 1000 {
 		t.Errorf("%d events", n)
 	}
+}
+
+// TestRefusalsAreKept: a refusal is written down right after it, without anybody reading the log, and when the database does
+// not take it, it waits.
+func TestRefusalsAreKept(t *testing.T) {
+	r := newRig(t)
+	written := make(chan struct{}, 100)
+	if err := r.DB.Follow(t.Context(), func(c feed.Change) { written <- struct{}{} }); err != nil {
+		t.Fatal(err)
+	}
+	for len(written) > 0 { // the snapshot
+		<-written
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Do("PUT", rg, armtest.Reader, `{"location":"eastus"}`).Want(403, "AuthorizationFailed")
+	if err := r.Face.WriteActivity(canceled()); err == nil {
+		t.Error("it was written in no time")
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := r.Face.KeepActivity(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	<-written // or the test runs out of time
+	r.Do("PUT", rg, armtest.Reader, `{"location":"eastus"}`).Want(403, "AuthorizationFailed")
+	cancel() // which writes down what waits
+	wg.Wait()
+	n := 0
+	if err := r.DB.View(t.Context(), func(tx *store.Tx) error {
+		return tx.Activities(ident.MustParse[ident.TenantID](armtest.Tenant), ident.MustParse[ident.SubscriptionID](armtest.Sub),
+			r.Clock.Now().Add(-time.Hour), r.Clock.Now().Add(time.Hour), store.ActivityPlace{},
+			func(store.ActivityPlace, audit.Activity) bool { n++; return true })
+	}); err != nil || n != 2 {
+		t.Errorf("%d activities, %v", n, err)
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // TestRoleAssignmentEvents: who was given a role, and who lost it, is in the events as az looks for it.

@@ -172,10 +172,16 @@ func TestDeleteTakesAssignments(t *testing.T) {
 	r := newRig(t)
 	make3(r)
 	r.Do("PUT", groups+"prod"+assignments+"/"+guid("1"), admin, give(armtest.ReaderRole, armtest.App)).Want(201, "")
+	const denials = "/providers/Microsoft.Authorization/denyAssignments"
+	denied := `{"properties":{"denyAssignmentName":"no","permissions":[{"actions":["*/delete"]}],"principals":[{"id":"` + armtest.App + `","type":"ServicePrincipal"}]}}`
+	r.Do("PUT", groups+"prod"+denials+"/"+guid("2"), admin, denied).Want(201, "")
 	r.Do("DELETE", groups+"prod", admin, "").Want(204, "")
 	r.Do("DELETE", groups+"gone", armtest.App, "").Want(403, "AuthorizationFailed")
 	r.Do("PUT", groups+"prod", admin, `{}`).Want(200, "")
 	r.Do("GET", groups+"prod", armtest.App, "").Want(403, "AuthorizationFailed")
+	if got := r.Do("GET", groups+"prod"+denials, admin, "").Want(200, ""); strings.Contains(got.Body, guid("2")) {
+		t.Errorf("a deny assignment of the deleted group: %s", got.Body)
+	}
 }
 
 // TestCustomRole: a custom role may have one management group, and then no data actions.

@@ -240,17 +240,8 @@ func (h *Handler) delete(w http.ResponseWriter, r *arm.Request) error {
 		case len(t.below(g)) > 0 || len(t.in(g)) > 0:
 			return fault.New(fault.Invalid, "BadRequest", "The management group '%s' has children and cannot be deleted.", g.Name)
 		}
-		// Assignments at the group would count again in one of the same name. Names are unique only in a tenant.
-		all, err := tx.Assignments(g.Tenant)
-		if err != nil {
+		if err := forget(tx, g); err != nil {
 			return err
-		}
-		for _, a := range all {
-			if rbac.Covers(g.ID(), a.Scope) {
-				if err := tx.DeleteAssignment(a.ID); err != nil {
-					return err
-				}
-			}
 		}
 		if err := tx.DeleteManagementGroup(g.Tenant, g.Name); err != nil {
 			return err
@@ -261,5 +252,33 @@ func (h *Handler) delete(w http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// forget removes the role and deny assignments at a group, which would count again in one of the same name. Names are unique only in a
+// tenant.
+func forget(tx *store.Tx, g resource.ManagementGroup) error {
+	roles, err := tx.Assignments(g.Tenant)
+	if err != nil {
+		return err
+	}
+	for _, a := range roles {
+		if rbac.Covers(g.ID(), a.Scope) {
+			if err := tx.DeleteAssignment(a.ID); err != nil {
+				return err
+			}
+		}
+	}
+	denials, err := tx.DenyAssignments(g.Tenant)
+	if err != nil {
+		return err
+	}
+	for _, d := range denials {
+		if rbac.Covers(g.ID(), d.Scope) {
+			if err := tx.DeleteDenyAssignment(d.ID); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

@@ -56,11 +56,14 @@ type groupRequest struct {
 const maxGroupName = 90
 
 // checkGroupName holds a name for a group against ARM's rule: 1 to 90 letters, digits, '-', '.', '(', ')' and '_', not
-// ending in a period.
+// ending in a period. A letter that is only another form of one in lower case, such as ſ of s, is refused: by some rules the two are
+// the same and by others not, and a name must be one group's by all of them.
 func checkGroupName(name string) error {
 	var odd []rune
 	for _, c := range name {
-		if !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-.()_", c) && !slices.Contains(odd, c) {
+		good := unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("-.()_", c)
+		lower := unicode.ToLower(c)
+		if (!good || unicode.ToLower(unicode.ToUpper(lower)) != lower) && !slices.Contains(odd, c) {
 			odd = append(odd, c)
 		}
 	}

@@ -304,6 +304,7 @@ func TestGroupRefusals(t *testing.T) {
 		"filter, malformed":      {"GET", groups + "?api-version=2021-04-01&$filter=tagname", armtest.Owner, ``, 400, "InvalidFilterInQueryString"},
 		"bad top":                {"GET", groups + "?api-version=2021-04-01&$top=0", armtest.Owner, ``, 400, "InvalidTopInQueryString"},
 		"resources, bad filter":  {"GET", sub + "/resources?api-version=2021-04-01&$filter=x", armtest.Owner, ``, 400, "InvalidFilterInQueryString"},
+		"another letter for s":   {"PUT", groups + "/%C5%BFtuff", armtest.Owner, `{"location":"eastus"}`, 400, "InvalidResourceGroup"},
 		"unicode letters, digit": {"PUT", groups + "/gr%C3%BC%C3%9Fe1", armtest.Owner, `{"location":"eastus"}`, 201, ""},
 		"longest name":           {"PUT", groups + "/" + strings.Repeat("a", 90), armtest.Owner, `{"location":"eastus"}`, 201, ""},
 	} {

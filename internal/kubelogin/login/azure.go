@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // exchangeAudience is what an outside issuer's token must be meant for to be exchanged.
@@ -32,15 +33,15 @@ func (a *attempt) clientOptions() azcore.ClientOptions {
 	}
 }
 
-func (a *attempt) fromCredential(ctx context.Context, cred azcore.TokenCredential) (Token, error) {
+func (a *attempt) fromCredential(ctx context.Context, cred azcore.TokenCredential) (ask.Token, error) {
 	t, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Scope(a.r.Server)}, TenantID: a.r.Tenant})
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
-	return Token{Access: t.Token, Expires: t.ExpiresOn}, nil
+	return ask.Token{Access: t.Token, Expires: t.ExpiresOn}, nil
 }
 
-func (a *attempt) managedIdentity(ctx context.Context) (Token, error) {
+func (a *attempt) managedIdentity(ctx context.Context) (ask.Token, error) {
 	opts := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: a.clientOptions()}
 	// The endpoint of identities is at hand, so it is asked once more than a distant one.
 	opts.Retry.MaxRetries = 3
@@ -52,32 +53,32 @@ func (a *attempt) managedIdentity(ctx context.Context) (Token, error) {
 	}
 	cred, err := azidentity.NewManagedIdentityCredential(opts)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return a.fromCredential(ctx, cred)
 }
 
-func (a *attempt) azureCLI(ctx context.Context) (Token, error) {
+func (a *attempt) azureCLI(ctx context.Context) (ask.Token, error) {
 	cred, err := azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: a.r.Tenant, Subscription: a.r.Subscription})
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return a.fromCredential(ctx, cred)
 }
 
-func (a *attempt) azureDevCLI(ctx context.Context) (Token, error) {
+func (a *attempt) azureDevCLI(ctx context.Context) (ask.Token, error) {
 	cred, err := azidentity.NewAzureDeveloperCLICredential(&azidentity.AzureDeveloperCLICredentialOptions{TenantID: a.r.Tenant})
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return a.fromCredential(ctx, cred)
 }
 
-func (a *attempt) azurePipelines(ctx context.Context) (Token, error) {
+func (a *attempt) azurePipelines(ctx context.Context) (ask.Token, error) {
 	cred, err := azidentity.NewAzurePipelinesCredential(a.r.Tenant, a.r.Client, a.r.ServiceConnection, a.r.PipelinesToken,
 		&azidentity.AzurePipelinesCredentialOptions{ClientOptions: a.clientOptions(), DisableInstanceDiscovery: a.r.NoInstanceDiscovery})
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return a.fromCredential(ctx, cred)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // tolerableSkew is how far two clocks may be apart; tokens are checked with about as much.
@@ -28,18 +29,19 @@ func skewText(skew time.Duration) string {
 
 // explain turns what a library says into what happened and what to do. It never shows a request, which may hold secrets.
 func (a *attempt) explain(ctx context.Context, err error) error {
-	if ours, ok := errors.AsType[*fault.Error](err); ok {
-		return ours
-	}
 	if errors.Is(err, errAsk) {
 		return err
 	}
+	// Once the time is over, what goes wrong goes wrong for that.
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.DeadlineExceeded):
 		return a.withClock(fault.New(fault.Unavailable, "timeout", "%s: not done within %s; --timeout gives more time",
 			a.doing(), a.r.Timeout))
 	case cause != nil:
 		return fault.New(fault.Unavailable, "interrupted", "%s: interrupted", a.doing())
+	}
+	if ours, ok := errors.AsType[*fault.Error](err); ok {
+		return ours
 	}
 	if r := a.transport.refusal(); r != nil {
 		return a.withClock(a.refused(r))
@@ -61,7 +63,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		return fault.New(fault.Unavailable, "", "%s is not trusted: its certificate is signed by an authority that this machine does not know. "+
-			"A kubeconfig carries its authority's certificates in the exec section's env as %s; SSL_CERT_FILE names a file of them", at, AuthorityCAVariable)
+			"A kubeconfig carries its authority's certificates in the exec section's env as %s; SSL_CERT_FILE names a file of them", at, ask.AuthorityCAVariable)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return a.withClock(fault.New(fault.Unavailable, "", "the certificate of %s is expired or not yet valid by this machine's clock (%s): "+
 			"check the clock first", at, a.Now().UTC().Format(time.RFC3339)))
@@ -74,11 +76,11 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	}
 	text := firstParagraph(err.Error())
 	switch a.r.Mode {
-	case AzureCLI:
+	case ask.AzureCLI:
 		return fault.New(fault.Unauthenticated, "", "az gave no token: %s", text)
-	case AzureDevCLI:
+	case ask.AzureDevCLI:
 		return fault.New(fault.Unauthenticated, "", "azd gave no token: %s", text)
-	case ManagedIdentity:
+	case ask.ManagedIdentity:
 		return fault.New(fault.Unauthenticated, "", "the endpoint of managed identities gave no token: %s", text)
 	default:
 		return a.withClock(fault.New(fault.Unauthenticated, "", "%s failed: %s", a.doing(), text))
@@ -87,7 +89,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 
 func (a *attempt) doing() string {
 	switch a.r.Mode {
-	case DeviceCode, Interactive:
+	case ask.DeviceCode, ask.Interactive:
 		return "signing in"
 	default:
 		return "getting a token by " + string(a.r.Mode)
@@ -194,8 +196,14 @@ func firstParagraph(s string) string {
 	if i := strings.Index(s, " Trace ID: "); i > 0 {
 		s = s[:i]
 	}
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + " …"
+	}
 	return clean(s)
 }
+
+// maxText bounds what is repeated of what a server or a library said, in bytes.
+const maxText = 1000
 
 func clean(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {

@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // Version 1 of the protocol, which no library speaks any more: a resource in place of scopes, other paths, numbers as strings.
@@ -49,7 +50,7 @@ func (a *attempt) legacyPost(ctx context.Context, path string, form url.Values) 
 	var out legacyAnswer
 	form.Set("client_id", a.r.Client)
 	form.Set("resource", strings.TrimSuffix(Scope(a.r.Server), "/.default"))
-	u := a.r.tenantURL() + path + "?api-version=1.0"
+	u := a.r.TenantURL() + path + "?api-version=1.0"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, strings.NewReader(form.Encode()))
 	if err != nil {
 		return out, err
@@ -74,24 +75,24 @@ func (a *attempt) legacyPost(ctx context.Context, path string, form url.Values) 
 	return out, nil
 }
 
-func (a *attempt) legacyToken(out legacyAnswer) (Token, error) {
+func (a *attempt) legacyToken(out legacyAnswer) (ask.Token, error) {
 	if out.Error != "" || out.AccessToken == "" {
-		return Token{}, fmt.Errorf("%s", out.Error)
+		return ask.Token{}, fmt.Errorf("%s", out.Error)
 	}
 	if out.RefreshToken != "" {
 		if data, err := json.Marshal(session{Refresh: out.RefreshToken}); err == nil {
 			a.kept.PutSession(data)
 		}
 	}
-	return Token{Access: out.AccessToken, Expires: a.Now().Add(time.Duration(out.ExpiresIn) * time.Second)}, nil
+	return ask.Token{Access: out.AccessToken, Expires: a.Now().Add(time.Duration(out.ExpiresIn) * time.Second)}, nil
 }
 
-func (a *attempt) legacyDeviceCode(ctx context.Context) (Token, error) {
+func (a *attempt) legacyDeviceCode(ctx context.Context) (ask.Token, error) {
 	var kept session
 	if err := json.Unmarshal(a.kept.Session(), &kept); err == nil && kept.Refresh != "" {
 		out, err := a.legacyPost(ctx, "/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {kept.Refresh}})
 		if err != nil {
-			return Token{}, err
+			return ask.Token{}, err
 		}
 		if out.Error == "" {
 			return a.legacyToken(out)
@@ -99,15 +100,15 @@ func (a *attempt) legacyDeviceCode(ctx context.Context) (Token, error) {
 		a.Debug("the session cannot be renewed: %s", out.Error)
 	}
 	if a.silent {
-		return Token{}, errAsk
+		return ask.Token{}, errAsk
 	}
 	a.transport.forget()
 	code, err := a.legacyPost(ctx, "/oauth2/devicecode", url.Values{})
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	if code.Error != "" || code.DeviceCode == "" {
-		return Token{}, fmt.Errorf("no device code: %s", code.Error)
+		return ask.Token{}, fmt.Errorf("no device code: %s", code.Error)
 	}
 	if code.Page == "" {
 		code.Page = code.PageV2
@@ -119,13 +120,13 @@ func (a *attempt) legacyDeviceCode(ctx context.Context) (Token, error) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return Token{}, ctx.Err()
+			return ask.Token{}, ctx.Err()
 		case <-timer.C:
 		}
 		out, err := a.legacyPost(ctx, "/oauth2/token", url.Values{"grant_type": {"device_code"}, "code": {code.DeviceCode}})
 		switch {
 		case err != nil:
-			return Token{}, err
+			return ask.Token{}, err
 		case out.Error == "authorization_pending":
 		case out.Error == "slow_down":
 			interval += 5 * time.Second
@@ -135,12 +136,12 @@ func (a *attempt) legacyDeviceCode(ctx context.Context) (Token, error) {
 	}
 }
 
-func (a *attempt) legacyServicePrincipal(ctx context.Context) (Token, error) {
+func (a *attempt) legacyServicePrincipal(ctx context.Context) (ask.Token, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if a.r.Certificate != "" {
 		assertion, err := a.legacyAssertion()
 		if err != nil {
-			return Token{}, err
+			return ask.Token{}, err
 		}
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", assertion)
@@ -149,7 +150,7 @@ func (a *attempt) legacyServicePrincipal(ctx context.Context) (Token, error) {
 	}
 	out, err := a.legacyPost(ctx, "/oauth2/token", form)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return a.legacyToken(out)
 }
@@ -159,7 +160,7 @@ func (a *attempt) legacyAssertion() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signLegacyAssertion(chain[0].Raw, key, a.r.tenantURL()+"/oauth2/token", a.r.Client, a.Now())
+	return signLegacyAssertion(chain[0].Raw, key, a.r.TenantURL()+"/oauth2/token", a.r.Client, a.Now())
 }
 
 func signLegacyAssertion(cert []byte, key *rsa.PrivateKey, audience, client string, now time.Time) (string, error) {

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // errAsk says that only a person can go on.
@@ -19,7 +21,7 @@ var errAsk = errors.New("signing in again needs a person")
 // msalCache lends MSAL what an earlier sign-in left. MSAL sees one identity's data only: ours.
 type msalCache struct {
 	data []byte
-	kept Session
+	kept ask.Session
 	pop  []byte // the key of a proof of possession, kept beside it
 }
 
@@ -37,27 +39,42 @@ func (m *msalCache) Export(_ context.Context, c cache.Marshaler, _ cache.ExportH
 	if err != nil {
 		return err
 	}
-	m.data = data
+	m.data = withoutTokens(data)
 	m.kept.PutSession(joinSession(m.pop, m.data))
 	return nil
 }
 
+// withoutTokens takes the access tokens out of MSAL's cache. MSAL is asked when the one at hand is too old, by a clock that is
+// not its own: to find it again would be of no use.
+func withoutTokens(data []byte) []byte {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(data, &all) != nil {
+		return data
+	}
+	delete(all, "AccessToken")
+	out, err := json.Marshal(all)
+	if err != nil {
+		return data
+	}
+	return out
+}
+
 // public runs a mode in which a person signs in to an application that has no secret: from the session while there is one,
 // by asking otherwise.
-func (a *attempt) public(ctx context.Context, ask func(context.Context, public.Client, *scheme) (public.AuthResult, error)) (Token, error) {
+func (a *attempt) public(ctx context.Context, byHand func(context.Context, public.Client, *scheme) (public.AuthResult, error)) (ask.Token, error) {
 	key, data := splitSession(a.kept.Session())
 	s, err := a.scheme(key)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	store := &msalCache{data: data, kept: a.kept, pop: s.pem()}
 	open := func() (public.Client, error) {
-		return public.New(a.r.Client, public.WithAuthority(a.r.tenantURL()), public.WithInstanceDiscovery(!a.r.NoInstanceDiscovery),
+		return public.New(a.r.Client, public.WithAuthority(a.r.TenantURL()), public.WithInstanceDiscovery(!a.r.NoInstanceDiscovery),
 			public.WithHTTPClient(a.transport.client()), public.WithCache(store))
 	}
 	client, err := open()
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	if accounts, err := client.Accounts(ctx); err == nil && len(accounts) == 1 {
 		opts := []public.AcquireSilentOption{public.WithSilentAccount(accounts[0])}
@@ -70,21 +87,21 @@ func (a *attempt) public(ctx context.Context, ask func(context.Context, public.C
 		}
 		a.Debug("the session cannot be renewed: %v", err)
 		if a.transport.refusal() == nil || ctx.Err() != nil {
-			return Token{}, err // nobody answered: asking a person would not help
+			return ask.Token{}, err // nobody answered: asking a person would not help
 		}
 	}
 	// What the session is worth is known now: nothing. The next one begins with nothing of the last account.
 	store.data = nil
 	if client, err = open(); err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
-	if a.silent && a.r.Mode != Password {
-		return Token{}, errAsk
+	if a.silent && a.r.Mode != ask.Password {
+		return ask.Token{}, errAsk
 	}
 	a.transport.forget()
-	result, err := ask(ctx, client, s)
+	result, err := byHand(ctx, client, s)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return s.token(result.AccessToken, result.ExpiresOn), nil
 }
@@ -121,11 +138,11 @@ func (a *attempt) interactive(ctx context.Context, client public.Client, s *sche
 }
 
 // confidential asks as an application that proves itself.
-func (a *attempt) confidential(ctx context.Context, cred confidential.Credential, s *scheme) (Token, error) {
-	client, err := confidential.New(a.r.tenantURL(), a.r.Client, cred, confidential.WithX5C(),
+func (a *attempt) confidential(ctx context.Context, cred confidential.Credential, s *scheme) (ask.Token, error) {
+	client, err := confidential.New(a.r.TenantURL(), a.r.Client, cred, confidential.WithX5C(),
 		confidential.WithInstanceDiscovery(!a.r.NoInstanceDiscovery), confidential.WithHTTPClient(a.transport.client()))
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	var opts []confidential.AcquireByCredentialOption
 	if s != nil {
@@ -133,34 +150,34 @@ func (a *attempt) confidential(ctx context.Context, cred confidential.Credential
 	}
 	result, err := client.AcquireTokenByCredential(ctx, []string{Scope(a.r.Server)}, opts...)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	return s.token(result.AccessToken, result.ExpiresOn), nil
 }
 
-func (a *attempt) servicePrincipal(ctx context.Context) (Token, error) {
+func (a *attempt) servicePrincipal(ctx context.Context) (ask.Token, error) {
 	var cred confidential.Credential
 	if a.r.Certificate != "" {
 		chain, key, err := readCertificate(a.r.Certificate, a.r.CertificatePassword)
 		if err != nil {
-			return Token{}, err
+			return ask.Token{}, err
 		}
 		if now := a.Now(); now.After(chain[0].NotAfter) {
 			a.warn("the certificate in %s ended on %s", a.r.Certificate, chain[0].NotAfter.Format("2006-01-02"))
 		}
 		if cred, err = confidential.NewCredFromCert([]*x509.Certificate{chain[0]}, key); err != nil {
-			return Token{}, fault.New(fault.Invalid, "", "the certificate in %s cannot be used: %v", a.r.Certificate, err)
+			return ask.Token{}, fault.New(fault.Invalid, "", "the certificate in %s cannot be used: %v", a.r.Certificate, err)
 		}
 	} else {
 		var err error
 		if cred, err = confidential.NewCredFromSecret(a.r.Secret); err != nil {
-			return Token{}, err
+			return ask.Token{}, err
 		}
 	}
 	key, _ := splitSession(a.kept.Session())
 	s, err := a.scheme(key)
 	if err != nil {
-		return Token{}, err
+		return ask.Token{}, err
 	}
 	token, err := a.confidential(ctx, cred, s)
 	if err == nil && s != nil {
@@ -169,11 +186,11 @@ func (a *attempt) servicePrincipal(ctx context.Context) (Token, error) {
 	return token, err
 }
 
-func (a *attempt) workloadIdentity(ctx context.Context) (Token, error) {
+func (a *attempt) workloadIdentity(ctx context.Context) (ask.Token, error) {
 	assertion := func(context.Context, confidential.AssertionRequestOptions) (string, error) {
 		return a.assertionFromFile()
 	}
-	if a.r.gitHub() {
+	if a.r.GitHub() {
 		assertion = func(ctx context.Context, _ confidential.AssertionRequestOptions) (string, error) {
 			return a.assertionFromGitHub(ctx)
 		}

@@ -13,10 +13,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // scheme is a proof of possession as MSAL asks for one: the access token is bound to a key, and each use of it is signed anew.
@@ -26,32 +26,12 @@ type scheme struct {
 	bare string // the access token that MSAL last handed over
 }
 
-// ParsePoPClaims returns the host, claim u, of key=value pairs between commas. Other claims are taken and, as by Azure's
-// kubelogin, not sent.
-func ParsePoPClaims(text string) (string, error) {
-	host := ""
-	for pair := range strings.SplitSeq(text, ",") {
-		key, value, ok := strings.Cut(pair, "=")
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if !ok || key == "" || value == "" {
-			return "", fault.New(fault.Invalid, "", "--pop-claims: %q is not of the form key=value", pair)
-		}
-		if key == "u" {
-			host, _, _ = strings.Cut(value, "=")
-		}
-	}
-	if host == "" {
-		return "", fault.New(fault.Invalid, "", "--pop-claims needs the claim u, the cluster's resource id: u=/subscriptions/...")
-	}
-	return host, nil
-}
-
 // scheme returns the scheme of the request, with the key of earlier calls or a new one.
 func (a *attempt) scheme(key []byte) (*scheme, error) {
 	if a.r.PoPHost == "" {
 		return nil, nil //nolint:nilnil // a bearer token has no scheme
 	}
-	if a.r.Mode != Interactive && a.r.Mode != Password && a.r.Mode != ServicePrincipal {
+	if a.r.Mode != ask.Interactive && a.r.Mode != ask.Password && a.r.Mode != ask.ServicePrincipal {
 		return nil, nil //nolint:nilnil // the others give bearer tokens, as Azure's do
 	}
 	if k, err := parsePoPKey(key); err == nil {
@@ -79,11 +59,11 @@ func (s *scheme) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(s.key)})
 }
 
-func (s *scheme) token(access string, expires time.Time) Token {
+func (s *scheme) token(access string, expires time.Time) ask.Token {
 	if s != nil {
 		access = s.bare
 	}
-	return Token{Access: access, Expires: expires}
+	return ask.Token{Access: access, Expires: expires}
 }
 
 // thumbprint is that of RFC 7638.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 )
 
 // maxAnswer bounds an answer of a token service.
@@ -46,7 +47,7 @@ type refusal struct {
 	Correlation string   `json:"correlation_id"`
 }
 
-func newTransport(r Request, now func() time.Time) (*transport, error) {
+func newTransport(r ask.Request, now func() time.Time) (*transport, error) {
 	t := &transport{now: now}
 	make1 := func(roots *x509.CertPool) *http.Transport {
 		h := &http.Transport{
@@ -73,14 +74,11 @@ func newTransport(r Request, now func() time.Time) (*transport, error) {
 		roots = x509.NewCertPool() // a machine without certificates of its own
 	}
 	if !roots.AppendCertsFromPEM(r.AuthorityCA) {
-		return nil, fault.New(fault.Invalid, "", "the kubeconfig's certificates for the authority (%s) are no PEM certificates", AuthorityCAVariable)
+		return nil, fault.New(fault.Invalid, "", "the kubeconfig's certificates for the authority (%s) are no PEM certificates", ask.AuthorityCAVariable)
 	}
 	t.authority, t.private = u.Host, make1(roots)
 	return t, nil
 }
-
-// AuthorityCAVariable is the variable by which a kubeconfig carries the certificates of its authority: PEM, or that in base64.
-const AuthorityCAVariable = "KEYREEVE_AUTHORITY_CA"
 
 func (t *transport) client() *http.Client { return &http.Client{Transport: t} }
 
@@ -100,12 +98,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.note(req, resp)
+	if err := t.note(req, resp); err != nil {
+		return nil, err
+	}
 	return resp, nil
 }
 
-// note reads what it has to and puts the answer together again.
-func (t *transport) note(req *http.Request, resp *http.Response) {
+// note reads what it has to and puts the answer together again. An answer that breaks off is none.
+func (t *transport) note(req *http.Request, resp *http.Response) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
@@ -113,13 +113,13 @@ func (t *transport) note(req *http.Request, resp *http.Response) {
 	}
 	device := strings.HasSuffix(strings.TrimRight(req.URL.Path, "/"), "/devicecode")
 	if resp.StatusCode < http.StatusBadRequest && !device {
-		return
+		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if err != nil {
-		return
+		return err
 	}
 	if device && resp.StatusCode < http.StatusBadRequest {
 		var d struct {
@@ -128,12 +128,13 @@ func (t *transport) note(req *http.Request, resp *http.Response) {
 		if json.Unmarshal(body, &d) == nil {
 			t.complete = d.Complete
 		}
-		return
+		return nil
 	}
 	r := &refusal{}
 	if json.Unmarshal(body, r) == nil && r.Code != "" && r.Code != "authorization_pending" && r.Code != "slow_down" {
 		t.refused = r
 	}
+	return nil
 }
 
 // refusal returns what a server said when it last refused, nil if none did.

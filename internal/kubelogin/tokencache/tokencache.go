@@ -36,6 +36,10 @@ type Token struct {
 	Access   string    `json:"access"`
 	Obtained time.Time `json:"obtained"`
 	Expires  time.Time `json:"expires"`
+	// Parked names the entry that an account was current in before it was set aside.
+	Parked string `json:"parked,omitempty"`
+	// Owner names the account, of an entry, whose session a token for something else came of.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Cache is a folder of sealed files.

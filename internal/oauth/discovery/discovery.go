@@ -138,7 +138,7 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 		IntrospectionEndpoint: at + "/oauth2/v2.0/introspect", RevocationEndpoint: at + "/oauth2/v2.0/revoke",
 		AuthorizationEndpoint: at + endpoints + "authorize", JWKSURI: at + keys, Issuer: issuer(named),
 		TokenAuthMethods: []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
-		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: []string{string(keyring.Algorithm)}, ResponseTypes: []string{"code"},
+		SubjectTypes:     []string{"pairwise"}, IDTokenAlgorithms: h.algorithms(), ResponseTypes: []string{"code"},
 		ResponseModes: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost}, ChallengeMethods: []string{"S256"}, ResponseIssuer: true,
 		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantOnBehalfOf, oauth.GrantPassword},
 		Scopes:     []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeOfflineAccess},
@@ -147,6 +147,16 @@ func (h Handler) document(w http.ResponseWriter, r *http.Request, endpoints, key
 		},
 		CloudInstanceName: hostname(h.BaseURL), MSGraphHost: host(h.GraphURL),
 	})
+}
+
+// algorithms are those that tokens are signed with. Id tokens have the first; who reads the list to check our access tokens
+// needs the other too, when there is a key for it.
+func (h Handler) algorithms() []string {
+	names := []string{string(keyring.RS256)}
+	if len(keyring.Of(keyring.ES256, h.World.SigningKeys())) > 0 {
+		names = append(names, string(keyring.ES256))
+	}
+	return names
 }
 
 func (h Handler) keys(w http.ResponseWriter, r *http.Request) error {

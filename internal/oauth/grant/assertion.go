@@ -80,7 +80,11 @@ func (h Handler) checkOwn(ctx context.Context, req *request, a proof.Assertion) 
 func (h Handler) isEndpoint(req *request, aud string) bool {
 	base, err1 := url.Parse(h.BaseURL)
 	u, err2 := url.Parse(aud)
-	if err1 != nil || err2 != nil || u.Scheme != base.Scheme || !strings.EqualFold(u.Host, base.Host) || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err1 != nil || err2 != nil || u.Scheme != base.Scheme || !strings.EqualFold(u.Host, base.Host) || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	// The library of version 1 has its api-version in the endpoint.
+	if u.RawQuery != "" && u.RawQuery != "api-version=1.0" {
 		return false
 	}
 	parts := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' })

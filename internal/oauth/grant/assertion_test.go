@@ -50,7 +50,7 @@ func TestCertificateAssertions(t *testing.T) {
 	}
 	for _, aud := range []any{
 		s.BaseURL + "/contoso.test/oauth2/token", s.BaseURL + "/" + s.Tenant.ID.String() + "/v2.0", s.BaseURL + "/" + s.Tenant.ID.String() + "/",
-		s.BaseURL + "/adfs/t/contoso.test/oauth2/v2.0/token",
+		s.BaseURL + "/adfs/t/contoso.test/oauth2/v2.0/token", s.BaseURL + "/contoso.test/oauth2/token?api-version=1.0",
 		[]string{"https://elsewhere.test", endpoint},
 	} {
 		c := good()
@@ -77,6 +77,7 @@ func TestCertificateAssertions(t *testing.T) {
 		{"for another tenant", 700023, x5t(url1), key, map[string]any{"aud": s.BaseURL + "/fabrikam.test/oauth2/v2.0/token"}},
 		{"for another host", 700023, x5t(url1), key, map[string]any{"aud": "https://evil.test/contoso.test/oauth2/v2.0/token"}},
 		{"for another path", 700023, x5t(url1), key, map[string]any{"aud": endpoint + "/x"}},
+		{"with another query", 700023, x5t(url1), key, map[string]any{"aud": endpoint + "?api-version=2.0"}},
 		{"over", 700024, x5t(url1), key, map[string]any{"exp": now.Add(-5 * time.Minute).Unix()}},
 		{"not yet", 700024, x5t(url1), key, map[string]any{"nbf": now.Add(6 * time.Minute).Unix()}},
 		{"from the future", 700024, x5t(url1), key, map[string]any{"iat": now.Add(6 * time.Minute).Unix()}},

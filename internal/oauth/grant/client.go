@@ -73,7 +73,7 @@ func (h Handler) authenticate(ctx context.Context, req *request, person bool) er
 
 func (h Handler) checkSecret(ctx context.Context, req *request, secret string) error {
 	var records []proof.ClientSecret
-	err := h.DB.View(ctx, func(tx *store.Tx) (err error) {
+	err := h.DB.Glance(ctx, func(tx *store.Tx) (err error) {
 		records, err = tx.ClientSecrets(req.client.ID)
 		records = slices.DeleteFunc(records, func(r proof.ClientSecret) bool { return !req.client.Owns(r.Owner) })
 		return err

@@ -45,6 +45,9 @@ type Handler struct {
 	// AccessLife is how long access tokens live. 0: between 60 and 75 minutes, at random, so that the clients that came
 	// together do not all come back together.
 	AccessLife time.Duration
+	// ES256 signs the access tokens for Resource Manager and Graph, which nobody but us checks, with the ring's ES256 key if
+	// it has one.
+	ES256 bool
 	// DeviceInterval is how often device clients are told to poll; 0 means 5 s.
 	DeviceInterval time.Duration
 
@@ -190,7 +193,7 @@ func (h Handler) serveToken(w http.ResponseWriter, r *http.Request, v1 bool) err
 		return err
 	}
 	ev.Add("resource", req.target.Audience)
-	signer, err := h.Ring.Active(req.now)
+	signers, err := h.signers(req)
 	if err != nil {
 		return err
 	}
@@ -211,7 +214,7 @@ func (h Handler) serveToken(w http.ResponseWriter, r *http.Request, v1 bool) err
 	if refusal != nil {
 		return refusal
 	}
-	if err := out.sign(signer); err != nil {
+	if err := out.sign(signers); err != nil {
 		return err
 	}
 	ev.Add("principal", out.claims.Object.String())

@@ -91,14 +91,38 @@ func (h Handler) issueUser(tx *store.Tx, req *request, s subject, out *issued) e
 	return err
 }
 
+// signers are what signs the tokens of a request.
+type signers struct{ access, id *keyring.Signer }
+
+// signers finds what signs the tokens of a request.
+func (h Handler) signers(req *request) (signers, error) {
+	all, err := h.Ring.Active(req.now)
+	if err != nil {
+		return signers{}, err
+	}
+	s := signers{access: all, id: all}
+	if h.ES256 && ours(req.target.ID) {
+		if fast, err := h.Ring.ActiveES256(req.now); err == nil {
+			s.access = fast
+		}
+	}
+	return s, nil
+}
+
+// ours reports whether a resource is this service itself: each request there is held against what was revoked, and
+// nobody else has to check its tokens. The AKS server application is not: API servers and guard check its tokens.
+func ours(resource ident.ClientID) bool {
+	return resource == directory.ResourceManager() || resource == directory.MicrosoftGraph()
+}
+
 // sign makes the tokens of what was issued.
-func (o *issued) sign(signer *keyring.Signer) error {
+func (o *issued) sign(by signers) error {
 	var err error
-	if o.access, err = o.claims.Mint(signer); err != nil {
+	if o.access, err = o.claims.Mint(by.access); err != nil {
 		return fault.Wrap(err, "mint access token")
 	}
 	if o.identity != nil {
-		if o.id, err = o.identity.Mint(signer); err != nil {
+		if o.id, err = o.identity.Mint(by.id); err != nil {
 			return fault.Wrap(err, "mint id token")
 		}
 	}
@@ -114,8 +138,7 @@ func (h Handler) accessLife(req *request, s subject) time.Duration {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
 	spread := int(binary.BigEndian.Uint16(b[:]))
-	evaluated := req.target.ID == directory.ResourceManager() || req.target.ID == directory.MicrosoftGraph()
-	if evaluated && len(req.capabilities) > 0 && !s.user.ID.IsZero() {
+	if ours(req.target.ID) && len(req.capabilities) > 0 && !s.user.ID.IsZero() {
 		return 24*time.Hour + time.Duration(spread%(4*60*60))*time.Second
 	}
 	return time.Hour + time.Duration(spread%(15*60))*time.Second

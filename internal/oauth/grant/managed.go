@@ -45,7 +45,7 @@ func (h Handler) IssueIdentity(ctx context.Context, q ForIdentity) (oauth.TokenV
 	if req.target, err = h.apps().Target(req.scopes, q.Tenant, h.tenantName(req)); err != nil {
 		return oauth.TokenV1{}, err
 	}
-	signer, err := h.Ring.Active(req.now)
+	signers, err := h.signers(req)
 	if err != nil {
 		return oauth.TokenV1{}, err
 	}
@@ -57,7 +57,7 @@ func (h Handler) IssueIdentity(ctx context.Context, q ForIdentity) (oauth.TokenV
 	if err != nil {
 		return oauth.TokenV1{}, err
 	}
-	if err := out.sign(signer); err != nil {
+	if err := out.sign(signers); err != nil {
 		return oauth.TokenV1{}, err
 	}
 	life := strconv.FormatInt(int64(out.life/time.Second), 10)

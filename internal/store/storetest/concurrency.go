@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/directory"
 	"github.com/keyreeve/keyreeve/internal/fault"
 	"github.com/keyreeve/keyreeve/internal/feed"
@@ -26,6 +27,8 @@ func concurrencyCases() []storeCase {
 		{"one of many wins", race},
 		{"writes share a commit", sharedCommit},
 		{"a shared commit that fails fails them all", failedSharedCommit},
+		{"a read that fails spoils no other write", spoiledRead},
+		{"a glance reads", glance},
 	}
 }
 
@@ -270,7 +273,7 @@ func sharedCommit(t *testing.T, s *suite) {
 	for i := range 24 {
 		u := b0.aUser("u" + strconv.Itoa(i))
 		others = append(others, func(tx *store.Tx) error {
-			if err := tx.PutUser(u); err != nil {
+			if err := firstError(tx.PutUser(u), tx.Audit(audit.Record{ActorName: u.ID.String()})); err != nil {
 				return err
 			}
 			switch i % 4 {
@@ -307,6 +310,89 @@ func sharedCommit(t *testing.T, s *suite) {
 	}
 	if len(made) != 12 || b.db.Head() != 2+12 {
 		t.Errorf("%d revisions, head %d", len(made), b.db.Head())
+	}
+	// The audit log has the records of what was written, in the order of the feed.
+	var want []string
+	changes, err := b.db.Changes(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range changes {
+		if e := c.Events[0]; e.Kind == feed.User {
+			want = append([]string{e.Key}, want...)
+		}
+	}
+	has(b, func(tx *store.Tx) (got []string, err error) {
+		records, err := tx.AuditRecords(100)
+		for _, r := range records {
+			got = append(got, r.ActorName)
+		}
+		return got, err
+	}, want)
+}
+
+// spoiledRead holds that a read which the database refuses is the fault of that write alone, also if its function passes
+// over it.
+func spoiledRead(t *testing.T, s *suite) {
+	var others []func(tx *store.Tx) error
+	b0 := &bench{tenant: ident.Derive[ident.TenantID]("storetest", "tenant")}
+	for i := range 12 {
+		others = append(others, func(tx *store.Tx) error {
+			err := tx.PutUser(b0.aUser("u" + strconv.Itoa(i)))
+			if i%2 == 1 {
+				_, _ = tx.UserByUPN(b0.tenant, "a\x00b") // PostgreSQL's texts have no such character
+			}
+			return err
+		})
+	}
+	b, _, errs := crowd(t, s, func(int) error { return nil }, others)
+	for i, err := range errs {
+		if i%2 == 0 && err != nil {
+			t.Errorf("write %d: %v", i, err)
+		}
+		get := func(tx *store.Tx) (directory.User, error) { return tx.User(oid("u" + strconv.Itoa(i))) }
+		if err != nil {
+			lacks(b, get)
+		} else {
+			has(b, get, b0.aUser("u"+strconv.Itoa(i)))
+		}
+	}
+}
+
+// glance reads by single statements while others write, and cannot write.
+func glance(t *testing.T, s *suite) {
+	b := s.bench(t, store.Options{})
+	b.update(func(tx *store.Tx) error { return tx.PutUser(b.aUser("u")) })
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 25 {
+				err := b.db.Glance(t.Context(), func(tx *store.Tx) error {
+					u, err := tx.User(oid("u"))
+					if err == nil && u.ID != oid("u") {
+						return errTest
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for n := range 10 {
+		b.update(func(tx *store.Tx) error { return tx.SetSetting("n", strconv.Itoa(n)) })
+	}
+	wg.Wait()
+	if err := b.db.Glance(t.Context(), func(tx *store.Tx) error { return tx.PutUser(b.aUser("v")) }); err == nil {
+		t.Error("a glance wrote")
+	}
+	if err := b.db.Glance(t.Context(), func(tx *store.Tx) error { _, err := tx.User(oid("nobody")); return err }); !store.IsNotFound(err) {
+		t.Error(err)
+	}
+	_, err := b.db.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.AuditRecords(1); return err })
+	if err == nil {
+		t.Error("the audit log was read where its newest records are not yet")
 	}
 }
 

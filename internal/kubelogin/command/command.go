@@ -1,22 +1,66 @@
-package kubelogin
+// Package command owns the commands of kubelogin, with the libraries that sign in.
+package command
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/keyreeve/keyreeve/internal/kubelogin"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/kubeconfig"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
 )
 
+// Main runs the program and returns its exit status.
+func Main(ctx context.Context, d kubelogin.Deps, args []string) int {
+	if err := run(ctx, Whole(d), args); err != nil {
+		_, _ = fmt.Fprintln(d.Err, "Error:", err)
+		return 1
+	}
+	return 0
+}
+
+// Whole adds what signing in needs.
+func Whole(d kubelogin.Deps) kubelogin.Deps {
+	d.Prove = login.Prove
+	d.Source = func(d kubelogin.Deps, debug func(string, ...any)) kubelogin.Source {
+		open := d.OpenBrowser
+		if open == nil {
+			open = login.OpenBrowser
+		}
+		return &login.Client{Err: d.Err, Terminal: d.Terminal, Now: d.Now, Getenv: d.Getenv, OpenBrowser: open, Debug: debug}
+	}
+	return d
+}
+
+func run(ctx context.Context, d kubelogin.Deps, args []string) error {
+	if done, err := kubelogin.Cached(d, args); done {
+		return err
+	}
+	root := Command(d)
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
+// interruptible gives fn until Ctrl-C.
+func interruptible(ctx context.Context, fn func(context.Context) error) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return fn(ctx)
+}
+
 // Command returns the kubelogin command.
-func Command(d Deps) *cobra.Command {
+func Command(d kubelogin.Deps) *cobra.Command {
+	d = Whole(d)
 	root := &cobra.Command{
 		Use:           "kubelogin",
 		Short:         "Sign in to clusters that ask Microsoft Entra ID, or Keyreeve",
@@ -27,31 +71,31 @@ func Command(d Deps) *cobra.Command {
 	}
 	root.SetOut(d.Out)
 	root.SetErr(d.Err)
-	log := newOptions(d)
-	log.addLogFlags(root.PersistentFlags())
+	log := kubelogin.NewOptions(d)
+	log.AddLogFlags(root.PersistentFlags())
 	root.AddCommand(getTokenCommand(d, log), convertCommand(d), removeCommand(d, "remove-cache-dir", "cache-dir", ""),
 		removeCommand(d, "remove-tokens", "token-cache-dir", "remove-tokens is deprecated, use remove-cache-dir instead"))
 	return root
 }
 
-func getTokenCommand(d Deps, log *options) *cobra.Command {
-	o := newOptions(d)
+func getTokenCommand(d kubelogin.Deps, log *kubelogin.Options) *cobra.Command {
+	o := kubelogin.NewOptions(d)
 	cmd := &cobra.Command{
 		Use:               "get-token",
 		Short:             "Print a token as kubectl takes it from a credential plugin",
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.verbosity = log.verbosity
-			return interruptible(c.Context(), func(ctx context.Context) error { return getToken(ctx, d, o) })
+			o.SetVerbosity(log.Verbosity())
+			return interruptible(c.Context(), func(ctx context.Context) error { return kubelogin.GetToken(ctx, d, o) })
 		},
 	}
-	o.addFlags(cmd.Flags())
+	o.AddFlags(cmd.Flags())
 	complete(cmd)
 	return cmd
 }
 
-func convertCommand(d Deps) *cobra.Command {
-	o := newOptions(d)
+func convertCommand(d kubelogin.Deps) *cobra.Command {
+	o := kubelogin.NewOptions(d)
 	var explicit, context, azureDir string
 	cmd := &cobra.Command{
 		Use:               "convert-kubeconfig",
@@ -59,18 +103,17 @@ func convertCommand(d Deps) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	o.addFlags(f)
+	o.AddFlags(f)
 	f.StringVar(&explicit, "kubeconfig", "", "the kubeconfig (default: those of $KUBECONFIG, else ~/.kube/config)")
 	f.StringVar(&context, "context", "", "convert the user of this context only")
 	f.StringVar(&azureDir, "azure-config-dir", "", "az's folder, for azurecli")
-	files := func() []string { return kubeconfig.Files(explicit, d.getenv("KUBECONFIG"), d.home()) }
+	files := func() []string { return kubeconfig.Files(explicit, d.Getenv("KUBECONFIG"), d.Home()) }
 	cmd.RunE = func(*cobra.Command, []string) error {
-		o.fromEnvironment()
-		if err := o.validate(); err != nil {
+		if err := o.Settle(); err != nil {
 			return err
 		}
 		return kubeconfig.Convert(files(), explicit != "", kubeconfig.Settings{
-			Context: context, Mode: o.login, AzureConfigDir: azureDir, Given: o.given(f),
+			Context: context, Mode: o.Mode(), AzureConfigDir: azureDir, Given: given(f),
 		})
 	}
 	complete(cmd)
@@ -83,21 +126,21 @@ func convertCommand(d Deps) *cobra.Command {
 }
 
 // given returns the flags that were given, with the values that they have once the environment had its say.
-func (o *options) given(f *pflag.FlagSet) map[string]string {
+func given(f *pflag.FlagSet) map[string]string {
 	values := map[string]string{}
 	f.Visit(func(flag *pflag.Flag) { values[flag.Name] = flag.Value.String() })
 	return values
 }
 
 // removeCommand removes the cache. Its default is the folder at home whatever $KUBECACHEDIR says, as in Azure's.
-func removeCommand(d Deps, name, flag, deprecated string) *cobra.Command {
+func removeCommand(d kubelogin.Deps, name, flag, deprecated string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name, Short: "Remove the token cache", Deprecated: deprecated, ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	dir := cmd.Flags().String(flag, filepath.Join(d.home(), ".kube", "cache", "kubelogin")+string(filepath.Separator), "folder of the token cache")
+	dir := cmd.Flags().String(flag, filepath.Join(d.Home(), ".kube", "cache", "kubelogin")+string(filepath.Separator), "folder of the token cache")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		clean := filepath.Clean(*dir)
-		if *dir == "" || clean == string(filepath.Separator) || clean == filepath.Clean(d.home()) {
+		if *dir == "" || clean == string(filepath.Separator) || clean == filepath.Clean(d.Home()) {
 			return errors.New("--" + flag + " " + strconv.Quote(*dir) + " is no folder of a token cache")
 		}
 		if err := os.RemoveAll(clean); err != nil {
@@ -110,8 +153,8 @@ func removeCommand(d Deps, name, flag, deprecated string) *cobra.Command {
 }
 
 func complete(cmd *cobra.Command) {
-	modes := make([]string, 0, len(login.Modes()))
-	for _, m := range login.Modes() {
+	modes := make([]string, 0, len(ask.Modes()))
+	for _, m := range ask.Modes() {
 		modes = append(modes, string(m))
 	}
 	_ = cmd.RegisterFlagCompletionFunc("login", cobra.FixedCompletions(modes, cobra.ShellCompDirectiveNoFileComp))
