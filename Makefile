@@ -75,6 +75,11 @@ bin/localkube:
 	@scripts/localkube.sh
 
 ## clients: the real clients for tests: bin/clients/{kubectl,kubelogin,helm,az,az-2.45,chromium}
+# What people's machines run, for the systems that they have.
+.PHONY: elsewhere
+elsewhere:
+	for system in windows darwin; do GOOS=$$system CGO_ENABLED=0 go build ./cmd/keyreeve ./cmd/kubelogin || exit 1; done
+
 .PHONY: clients
 clients:
 	@scripts/clients.sh

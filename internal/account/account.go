@@ -15,8 +15,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/keyreeve/keyreeve/internal/filelock"
 )
 
 // Kinds of sign-in, as az names them.
@@ -115,7 +116,7 @@ func (a *Accounts) update(change func() error) (err error) {
 		return fmt.Errorf("sign-ins: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := filelock.Wait(lock); err != nil {
 		return fmt.Errorf("sign-ins: %w", err)
 	}
 	if err := a.Open(); err != nil {

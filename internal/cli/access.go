@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -21,6 +20,12 @@ import (
 type asker struct {
 	out                  io.Writer
 	arm, cluster, output string
+}
+
+// token is that of whoever asks.
+func (a *asker) token(ctx context.Context) (string, error) {
+	t, _, err := credential{arm: strings.TrimSuffix(a.arm, "/"), now: time.Now}.get(ctx)
+	return t, err
 }
 
 func (a *asker) flags(cmd *cobra.Command) {
@@ -41,7 +46,7 @@ func (a *asker) open(ctx context.Context) (*client.Client, string, error) {
 	if a.cluster == "" {
 		return nil, "", errors.New("name the cluster with --cluster")
 	}
-	c := &client.Client{BaseURL: strings.TrimSuffix(a.arm, "/"), Token: accessToken, HTTP: &http.Client{Timeout: time.Minute}}
+	c := &client.Client{BaseURL: strings.TrimSuffix(a.arm, "/"), Token: a.token, HTTP: &http.Client{Timeout: time.Minute}}
 	if strings.HasPrefix(a.cluster, "/") {
 		return c, strings.TrimSuffix(a.cluster, "/"), nil
 	}
@@ -62,21 +67,6 @@ func (a *asker) open(ctx context.Context) (*client.Client, string, error) {
 		return nil, "", fmt.Errorf("you see no cluster %q; if you know its resource id, give that", a.cluster)
 	}
 	return nil, "", fmt.Errorf("several clusters are named %q; give the resource id:\n  %s", a.cluster, strings.Join(found, "\n  "))
-}
-
-// accessToken is $KEYREEVE_TOKEN, or that of the account az is signed in with.
-func accessToken(ctx context.Context) (string, error) {
-	if t := os.Getenv("KEYREEVE_TOKEN"); t != "" {
-		return t, nil
-	}
-	var stderr strings.Builder
-	cmd := exec.CommandContext(ctx, "az", "account", "get-access-token", "--query", "accessToken", "--output", "tsv")
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("no token: set KEYREEVE_TOKEN, or sign in with az: %w\n%s", err, strings.TrimSpace(stderr.String()))
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 func explainCommand(d Deps) *cobra.Command {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -44,7 +42,7 @@ func attachCommand(d Deps) *cobra.Command {
 			"gate and the API server need is written to a folder, and what to do with it is printed.\n\n" +
 			"For a cluster that is attached already, it changes what is said anew (az aks update needs node pools, which an attached\n" +
 			"cluster has not) and makes another token: each API server has a gate of its own.\n\n" +
-			"It asks the control plane as you, with the token of `az login` (or the one in KEYREEVE_TOKEN), in the environment\n" +
+			"It asks the control plane as you, with the token of `keyreeve login` or `az login` (or the one in KEYREEVE_TOKEN), in the environment\n" +
 			"of `keyreeve env`.",
 		Args: cobra.ExactArgs(1),
 	}
@@ -213,43 +211,24 @@ func armFromEnvironment(ctx context.Context) (*client.Client, string, error) {
 	if base == "" {
 		return nil, "", errors.New("KEYREEVE_ARM_URL is not set: eval \"$(keyreeve env)\" first")
 	}
-	bundle, err := os.ReadFile(os.Getenv("REQUESTS_CA_BUNDLE"))
-	if err != nil {
-		return nil, "", fmt.Errorf("REQUESTS_CA_BUNDLE, which `keyreeve env` sets: %w", err)
+	base = strings.TrimSuffix(base, "/")
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file := os.Getenv("REQUESTS_CA_BUNDLE"); file != "" { // not set where this machine trusts the server anyway
+		bundle, err := os.ReadFile(file)
+		if err != nil {
+			return nil, "", fmt.Errorf("REQUESTS_CA_BUNDLE, which `keyreeve env` sets: %w", err)
+		}
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM(bundle) {
+			return nil, "", errors.New("REQUESTS_CA_BUNDLE holds no certificate")
+		}
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(bundle) {
-		return nil, "", errors.New("REQUESTS_CA_BUNDLE holds no certificate")
-	}
-	token, subscription, err := azAccount(ctx)
+	token, subscription, err := credential{arm: base, now: time.Now}.get(ctx)
 	if err != nil {
 		return nil, "", err
 	}
 	return &client.Client{
-		BaseURL: strings.TrimSuffix(base, "/"), Token: func(context.Context) (string, error) { return token, nil },
-		HTTP: &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}},
+		BaseURL: base, Token: func(context.Context) (string, error) { return token, nil },
+		HTTP: &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: trust}},
 	}, subscription, nil
-}
-
-// azAccount returns the token and the subscription of $KEYREEVE_TOKEN and $KEYREEVE_SUBSCRIPTION, or those of the account
-// that az is signed in with.
-func azAccount(ctx context.Context) (token, subscription string, err error) {
-	if t := os.Getenv("KEYREEVE_TOKEN"); t != "" {
-		return t, os.Getenv("KEYREEVE_SUBSCRIPTION"), nil
-	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "az", "account", "get-access-token", "--output", "json")
-	cmd.Stderr = &stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return "", "", fmt.Errorf("no token: set KEYREEVE_TOKEN, or sign in with az: %w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	var out struct {
-		AccessToken  string `json:"accessToken"`
-		Subscription string `json:"subscription"`
-	}
-	if err := json.Unmarshal(text, &out); err != nil || out.AccessToken == "" {
-		return "", "", errors.New("az account get-access-token gave no token: sign in with az login")
-	}
-	return out.AccessToken, out.Subscription, nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -184,9 +185,11 @@ func (c *connection) meet(ctx context.Context, d Deps, login, known string) (int
 		// What this machine trusts, by its own settings or since the last time, needs no question.
 		in, err := introduce(ctx, login, known)
 		if err == nil {
-			// The authority is kept even if the machine trusts it at the moment: its settings may change.
-			if _, failed := introduce(ctx, login, in.CA); known == "" && in.CA != "" && failed == nil {
-				known = in.CA
+			// The authorities are kept even if the machine trusts them at the moment: its settings may change, and so may they.
+			if in.CA != "" {
+				if _, failed := introduce(ctx, login, in.CA); failed == nil {
+					known = in.CA
+				}
 			}
 			return in, known, nil
 		}
@@ -202,19 +205,42 @@ func (c *connection) meet(ctx context.Context, d Deps, login, known string) (int
 	if err != nil {
 		return introduction{}, "", err
 	}
-	got, err := fingerprint(stranger.CA)
+	authority, err := c.vouched(ctx, d, login, stranger.CA)
 	if err != nil {
 		return introduction{}, "", err
 	}
-	if c.fingerprint != "" {
-		if err := sameFingerprint(c.fingerprint, got); err != nil {
-			return introduction{}, "", err
-		}
-	} else if err := confirm(d, login, got); err != nil {
-		return introduction{}, "", err
+	in, err := introduce(ctx, login, authority)
+	if err != nil {
+		return in, "", err
 	}
-	in, err := introduce(ctx, login, stranger.CA)
-	return in, stranger.CA, err
+	// Told over a connection that somebody vouched for: the authorities of all three services.
+	if _, err := introduce(ctx, login, in.CA); err != nil {
+		return in, "", fmt.Errorf("the server names authorities that are not its own: %w", err)
+	}
+	return in, in.CA, nil
+}
+
+// vouched returns the one of a stranger's authorities that somebody vouches for: by the fingerprint given, or by a look at
+// that of the one which vouches for the server's certificate.
+func (c *connection) vouched(ctx context.Context, d Deps, login, bundle string) (string, error) {
+	all, err := certificates(bundle)
+	if err != nil {
+		return "", err
+	}
+	if c.fingerprint != "" {
+		for _, one := range all {
+			if err = sameFingerprint(c.fingerprint, one.fingerprint); err == nil {
+				return one.text, nil
+			}
+		}
+		return "", err
+	}
+	for _, one := range all {
+		if _, err = introduce(ctx, login, one.text); err == nil {
+			return one.text, confirm(d, login, one.fingerprint)
+		}
+	}
+	return "", err
 }
 
 // introduce asks a server over a connection that its authority vouches for.
@@ -230,15 +256,20 @@ func introduce(ctx context.Context, login, ca string) (introduction, error) {
 	if err != nil {
 		return in, err
 	}
+	return in, in.check(login)
+}
+
+// check says whether a server that was asked at login says of itself what can be.
+func (in introduction) check(login string) error {
 	if in.Login != login {
-		return in, fmt.Errorf("the server says that it is %s: connect to it under this name", in.Login)
+		return fmt.Errorf("the server says that it is %s: connect to it under this name", in.Login)
 	}
 	for _, e := range []string{in.Login, in.ARM, in.Graph} {
-		if u, err := url.Parse(e); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
-			return in, fmt.Errorf("the server names %q as one of its addresses, which is none", e)
+		if u, err := url.Parse(e); err != nil || u.Hostname() == "" || e != "https://"+u.Host {
+			return fmt.Errorf("the server names %q as one of its addresses, which is none", e)
 		}
 	}
-	return in, nil
+	return nil
 }
 
 func fetchIntroduction(ctx context.Context, login string, cfg *tls.Config) (introduction, error) {
@@ -265,14 +296,28 @@ func fetchIntroduction(ctx context.Context, login string, cfg *tls.Config) (intr
 	return in, nil
 }
 
-// fingerprint is the SHA-256 of the one certificate in a PEM text.
-func fingerprint(ca string) (string, error) {
-	block, rest := pem.Decode([]byte(ca))
-	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
-		return "", errors.New("the server shows no authority: this machine has to trust its certificate, or give --ca-file")
+// certificate is one of a bundle, PEM, with its SHA-256.
+type certificate struct{ text, fingerprint string }
+
+// maxAuthorities bounds how many authorities a server may name.
+const maxAuthorities = 50
+
+// certificates are those in a PEM text that holds nothing else.
+func certificates(bundle string) ([]certificate, error) {
+	var all []certificate
+	rest := []byte(bundle)
+	for len(bytes.TrimSpace(rest)) > 0 {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" || len(all) == maxAuthorities {
+			return nil, errors.New("the server's authorities are no certificates: give --ca-file")
+		}
+		sum := sha256.Sum256(block.Bytes)
+		all = append(all, certificate{string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})), "sha256:" + hex.EncodeToString(sum[:])})
 	}
-	sum := sha256.Sum256(block.Bytes)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	if len(all) == 0 {
+		return nil, errors.New("the server shows no authority: this machine has to trust its certificate, or give --ca-file")
+	}
+	return all, nil
 }
 
 // sameFingerprint compares with or without sha256: and colons.

@@ -107,8 +107,8 @@ func welcome(dir datadir.Dir, e datadir.Endpoints, executable string) string {
 	fmt.Fprintf(&b, "  eval \"$(%s env --data %s)\"\n", executable, dir)
 	fmt.Fprintf(&b, "  az login --use-device-code\n\n")
 	if ca, err := os.ReadFile(dir.CA()); err == nil {
-		if sum, err := fingerprint(string(ca)); err == nil {
-			fmt.Fprintf(&b, "On another machine:\n\n  eval \"$(keyreeve connect %s --ca-fingerprint %s)\"\n\n", e.Login, sum)
+		if own, err := certificates(string(ca)); err == nil {
+			fmt.Fprintf(&b, "On another machine:\n\n  eval \"$(keyreeve connect %s --ca-fingerprint %s)\"\n\n", e.Login, own[0].fingerprint)
 		}
 	}
 	return b.String()

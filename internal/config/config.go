@@ -52,6 +52,13 @@ type Serve struct {
 	// Gate is where gates and the API servers of embedded clusters connect, with client certificates: always by TLS, with
 	// Keyreeve's own authority, and by no proxy that ends TLS. Required.
 	Gate Face `json:"gate"`
+	// CAFile holds the authorities of the certificates that Login, ARM and Graph show, PEM, where clients do not trust them
+	// anyway: kubeconfigs carry them, and `keyreeve connect` and other clients are told of them. Keyreeve's own authority is
+	// added where it issues a certificate. Default: the certificates named in TLS, or shown by proxies, are from a public authority.
+	CAFile string `json:"caFile,omitempty"`
+	// ClientsDir is a folder with kubectl and kubelogin, for `az aks install-cli` on machines that are set up for this server.
+	// Default: none are offered.
+	ClientsDir string `json:"clientsDir,omitempty"`
 	// Proxy says who stands before Login, ARM and Graph; none by default.
 	Proxy Proxy `json:"proxy,omitzero"`
 
@@ -184,7 +191,7 @@ func Parse(text []byte, dir string) (Serve, error) {
 
 // files are the fields that name files.
 func (c *Serve) files() []*string {
-	out := []*string{&c.DataDir, &c.SealKeyFile}
+	out := []*string{&c.DataDir, &c.SealKeyFile, &c.CAFile, &c.ClientsDir}
 	if c.Database.SQLite != nil {
 		out = append(out, &c.Database.SQLite.Path)
 	}
@@ -249,6 +256,7 @@ func (c *Serve) check() error {
 		fail("database.postgres.maxConnections must be from 1 to 1000")
 	}
 	c.checkFaces(fail)
+	c.checkAuthorities(fail)
 	c.checkProxy(fail)
 	c.checkClusters(fail)
 	if _, _, err := net.SplitHostPort(c.Health); err != nil {
@@ -315,7 +323,7 @@ func (c *Serve) checkFaces(fail func(string, ...any)) {
 		if other, ok := listens[f.Face.Listen]; ok {
 			if f.Name == "gate" {
 				fail("gate.listen is the same as %s.listen: gates show client certificates, browsers must not be asked for one", other)
-			} else if o := c.face(other); hostname(o.URL) == u.Hostname() {
+			} else if o := c.face(other); Hostname(o.URL) == u.Hostname() {
 				fail("%s and %s share an address and a host name: nothing tells them apart", f.Name, other)
 			}
 		}
@@ -334,6 +342,25 @@ func (c *Serve) checkFaces(fail func(string, ...any)) {
 	}
 }
 
+// checkAuthorities holds that clients which trust what they are told, and nothing else, reach all faces.
+func (c *Serve) checkAuthorities(fail func(string, ...any)) {
+	var own, other []string
+	for _, f := range c.Faces()[:3] {
+		if c.ShowsOwn(f.Face) {
+			own = append(own, f.Name)
+		} else {
+			other = append(other, f.Name)
+		}
+	}
+	switch {
+	case len(own) > 0 && len(other) > 0 && c.CAFile == "":
+		fail("%s shows a certificate of Keyreeve's own authority and %s does not: name the authorities of the others with caFile, "+
+			"public ones too, since clients are told all that they need", own[0], other[0])
+	case len(other) == 0 && c.CAFile != "":
+		fail("caFile is of no use: login, arm and graph show certificates of Keyreeve's own authority")
+	}
+}
+
 func (c *Serve) face(name string) Face {
 	for _, f := range c.Faces() {
 		if f.Name == name {
@@ -343,7 +370,8 @@ func (c *Serve) face(name string) Face {
 	return Face{}
 }
 
-func hostname(origin string) string {
+// Hostname is the host of an origin.
+func Hostname(origin string) string {
 	u, err := url.Parse(origin)
 	if err != nil {
 		return ""
@@ -397,6 +425,9 @@ func (c *Serve) checkClusters(fail func(string, ...any)) {
 		fail("clusters.host %q is not an address that others reach this machine by", c.Clusters.Host)
 	}
 }
+
+// ShowsOwn reports whether a face that people's clients reach shows a certificate of Keyreeve's own authority.
+func (c *Serve) ShowsOwn(f Face) bool { return f.TLS == nil && !c.Proxy.TerminatesTLS }
 
 // Staleness is MaxStaleness.
 func (c *Serve) Staleness() time.Duration { return c.staleness }

@@ -17,6 +17,8 @@ import (
 const good = `
 dataDir: data
 sealKeyFile: /etc/keyreeve/seal.key
+caFile: ca.pem
+clientsDir: clients
 database: {postgres: {dsnFile: dsn}}
 login: {url: "https://login.example.org", listen: ":443", tls: {certFile: login.crt, keyFile: login.key}}
 arm: {url: "https://management.example.org", listen: ":443"}
@@ -33,6 +35,8 @@ func TestGood(t *testing.T) {
 		{c.DataDir, "/etc/here/data"},
 		{c.Login.TLS.KeyFile, "/etc/here/login.key"},
 		{c.Database.Postgres.DSNFile, "/etc/here/dsn"},
+		{c.CAFile, "/etc/here/ca.pem"},
+		{c.ClientsDir, "/etc/here/clients"},
 		{c.SealKeyFile, "/etc/keyreeve/seal.key"},
 		{c.Graph.URL, "https://graph.example.org"},
 		{c.Health, "127.0.0.1:9090"},
@@ -57,6 +61,8 @@ func TestRefused(t *testing.T) {
 		"twice":               {"dataDir: data", "dataDir: data\ndataDir: x", "already set"},
 		"no folder":           {"dataDir: data", "", "dataDir is missing"},
 		"no seal key":         {"sealKeyFile: /etc/keyreeve/seal.key", "", "sealKeyFile is missing"},
+		"no authority":        {"caFile: ca.pem", "", "arm shows a certificate of Keyreeve's own authority and login does not"},
+		"nobody's authority":  {", tls: {certFile: login.crt, keyFile: login.key}", "", "caFile is of no use"},
 		"two databases":       {"{postgres: {", "{sqlite: {}, postgres: {", "both sqlite and postgres"},
 		"no dsn":              {"dsnFile: dsn", "", "dsnFile is missing"},
 		"connections":         {"dsnFile: dsn", "dsnFile: dsn, maxConnections: -1", "maxConnections"},

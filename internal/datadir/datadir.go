@@ -12,8 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/keyreeve/keyreeve/internal/filelock"
 )
 
 // Dir is a data folder.
@@ -121,10 +122,10 @@ func (d Dir) Lock() (release func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := filelock.Try(f); err != nil {
 		holder, _ := os.ReadFile(d.path("lock"))
 		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, filelock.ErrTaken) {
 			return nil, fmt.Errorf("%w: %s (process %s)", ErrServed, d, strings.TrimSpace(string(holder)))
 		}
 		return nil, fmt.Errorf("data folder: %w", err)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
@@ -62,32 +61,6 @@ func (h *Handler) ServeLine(ctx context.Context, cluster ident.ClusterID, l net.
 
 // errStranger says that a process of another user is at the other end.
 var errStranger = errors.New("the other side is not a process of this user")
-
-// peerOf checks that a process of a user is at the other end of a Unix socket.
-func peerOf(c net.Conn, uid int) error {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return errStranger
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("who asks: %w", err)
-	}
-	var cred *syscall.Ucred
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return fmt.Errorf("who asks: %w", err)
-	}
-	if failed != nil {
-		return fmt.Errorf("who asks: %w", failed)
-	}
-	if int(cred.Uid) != uid {
-		return errStranger
-	}
-	return nil
-}
 
 // serveConn answers one connection until its other side closes it. Questions that arrive together are answered together.
 func (h *Handler) serveConn(cluster ident.ClusterID, c net.Conn) error {

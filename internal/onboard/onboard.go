@@ -31,7 +31,7 @@ const downloadTime = 15 * time.Minute
 type Handler struct {
 	// Login, ARM and Graph are the origins of the services.
 	Login, ARM, Graph string
-	// CA is the PEM of the authority of their certificates; empty if public ones are used.
+	// CA holds the authorities of their certificates, PEM; empty if every machine trusts them.
 	CA string
 	// Clients is the folder with the clients; empty or missing: none are offered.
 	Clients string
@@ -130,7 +130,7 @@ func (h Handler) newest(name string) (string, error) {
 		}
 	}
 	if version == "" {
-		return "", fault.New(fault.NotFound, "", "no %s is offered: whoever runs this Keyreeve can put one into the folder of --clients-dir", name)
+		return "", fault.New(fault.NotFound, "", "no %s is offered: whoever runs this Keyreeve can put one into the folder of --clients-dir (in production clientsDir)", name)
 	}
 	return version, nil
 }

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/filelock"
 	"github.com/keyreeve/keyreeve/internal/pki"
 )
 
@@ -52,8 +52,8 @@ func (s state) open() (release func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("gate: state: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("gate: state: another gate uses %s", s), f.Close())
+	if err := filelock.Try(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("gate: state: another gate uses %s: %w", s, err), f.Close())
 	}
 	return f.Close, nil
 }

@@ -91,7 +91,8 @@ var roomRules = join(
 		{"upkeep", join(words, rules, []string{"store", "seal"}), []string{"net/http"}, "rotation and clean-up work on the store"},
 		{"config", words, []string{"net/http", "database/sql"}, "configuration is a checked value; what it configures reads it, not the reverse"},
 		{"memory", nil, []string{"net/http", "database/sql"}, "where memory lies, and nothing of what is in it"},
-		{"datadir", words, []string{"net/http", "database/sql"}, "which file is where, and nothing of what is in it"},
+		{"filelock", nil, []string{"net/http", "database/sql"}, "a lock knows a file, and not what it is for"},
+		{"datadir", join(words, []string{"filelock"}), []string{"net/http", "database/sql"}, "which file is where, and nothing of what is in it"},
 		{
 			"server", join(ground, faces(), []string{
 				"mirror", "cluster", "cluster/embedded", "cluster/attached", "upkeep", "config", "datadir", "portal", "memory",
@@ -101,7 +102,7 @@ var roomRules = join(
 			"everything is built and mounted in one place, which knows neither flags nor the terminal",
 		},
 		{
-			"outpost", join(words, rules, []string{"feed", "gatefeed", "world", "web", "caller", "mirror", "kubehook", "kubewire"}),
+			"outpost", join(words, rules, []string{"feed", "gatefeed", "world", "web", "caller", "mirror", "kubehook", "kubewire", "filelock"}),
 			[]string{"database/sql", "flag", "github.com/spf13"},
 			"the gate away from the control plane decides by the same rooms as the one inside it, and knows no store",
 		},
@@ -109,7 +110,7 @@ var roomRules = join(
 		{"kubewire", words, effects, "what an API server is told to ask a gate is text made of values"},
 		{"breakglass", join(words, rules, []string{"datadir", "seal", "store"}), []string{"net/http"}, "the way in on the host that holds the data needs no server and no gate"},
 		{"client", []string{"ident", "fault"}, []string{"database/sql"}, "a client of our APIs knows what any client may know"},
-		{"account", []string{"ident", "fault"}, []string{"database/sql"}, "a person's sign-ins on one machine, whoever asks with their tokens"},
+		{"account", []string{"ident", "fault", "filelock"}, []string{"database/sql"}, "a person's sign-ins on one machine, whoever asks with their tokens"},
 		{
 			"cli/az",
 			[]string{"fault", "client", "account", "workstation", "cli/az/shape", "cli/az/output"},
@@ -136,7 +137,7 @@ var roomRules = join(
 			"kubeplugin", []string{"accesstext", "client", "kubelogin", "kubelogin/command", "kubelogin/kubeconfig"}, []string{"database/sql", "k8s.io"},
 			"kubectl's plugin asks as the person whom the kubeconfig signs in, and links what kubelogin does",
 		},
-		{"kubelogin/tokencache", nil, []string{"database/sql", "net/http", "k8s.io"}, "what is remembered is bytes under a name, whatever they mean"},
+		{"kubelogin/tokencache", []string{"filelock"}, []string{"database/sql", "net/http", "k8s.io"}, "what is remembered is bytes under a name, whatever they mean"},
 		{"kubelogin/login", []string{"fault", "kubelogin/ask"}, []string{"database/sql", "github.com/spf13", "k8s.io"}, "getting a token knows neither flags nor files of ours"},
 		{"kubelogin/kubeconfig", nil, []string{"database/sql", "net/http", "k8s.io"}, "converting a file needs no cluster and no library of its client"},
 		{

@@ -105,7 +105,8 @@ func (c Config) resolve() (resolved, error) {
 // resolveServe is resolve for a production server, whose configuration was checked when it was read.
 func (c Config) resolveServe() (resolved, error) {
 	v := c.Serve
-	c.Data, c.AccessTokenLife, c.ES256 = datadir.Dir(v.DataDir), v.AccessTokenLife(), v.Tokens.Signing == conf.ES256
+	c.Data, c.AccessTokenLife, c.Clients = datadir.Dir(v.DataDir), v.AccessTokenLife(), v.ClientsDir
+	c.ES256 = v.Tokens.Signing == conf.ES256
 	r := resolved{Config: c}
 	if v.Clusters != nil {
 		r.host, r.ClusterPorts, r.Detach = v.Clusters.Host, v.ClusterPorts(), v.Clusters.Detach

@@ -95,9 +95,13 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	signin.Handler{
 		DB: s.db, Logon: logons, Apps: apps, Sealer: s.sealer, Pages: pages, BaseURL: e.Login, Now: now, Log: log,
 	}.Mount(mux)
+	trust, err := s.clientTrust()
+	if err != nil {
+		return nil, err
+	}
 	outer := http.NewServeMux()
 	onboard.Handler{
-		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: s.tls.CertPEM(), Clients: s.cfg.Clients, Now: now, Log: log,
+		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: trust.all(), Clients: s.cfg.Clients, Now: now, Log: log,
 	}.Mount(outer)
 	outer.Handle("/", discovery.FoldPaths(mux))
 	return outer, nil
@@ -203,7 +207,11 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	e := s.cfg.endpoints()
 	face := &arm.Face{DB: s.db, World: s.world, Auth: auth, BaseURL: e.ARM, LoginURL: e.Login, GraphURL: e.Graph, PortalURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	aks := &containerservice.Handler{DB: s.db, World: s.world, Driver: driver, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
-	aks.LoginCA = s.tls.CertPEM()
+	trust, err := s.clientTrust()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	aks.LoginCA = trust.login
 	if !s.cfg.embedded() {
 		aks.Driver = noClusters{}
 	}

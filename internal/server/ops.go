@@ -162,11 +162,10 @@ func Check(ctx context.Context, cfg Config) error {
 	if _, err := seal.LoadFile(c.SealKeyFile); err != nil {
 		errs = append(errs, fmt.Errorf("sealKeyFile: %w", err))
 	}
-	for _, f := range c.Faces() {
-		if t := f.Face.TLS; t != nil {
-			if err := (&fileCertificate{cert: t.CertFile, key: t.KeyFile}).load(); err != nil {
-				errs = append(errs, fmt.Errorf("%s.tls: %w", f.Name, err))
-			}
+	errs = append(errs, checkCertificates(c, cfg.Now())...)
+	if c.ClientsDir != "" {
+		if _, err := os.ReadDir(c.ClientsDir); err != nil {
+			errs = append(errs, fmt.Errorf("clientsDir: %w", err))
 		}
 	}
 	opt, err := storeOptions(c, cfg.Now)

@@ -33,6 +33,21 @@ gate: {url: "https://gate.test:8443", listen: ":8443"}
 	return &c
 }
 
+// parseWith is a configuration whose three faces have a certificate.
+func parseWith(t *testing.T, tls, ca string) (*conf.Serve, error) {
+	t.Helper()
+	c, err := conf.Parse([]byte(`
+dataDir: data
+sealKeyFile: seal.key
+caFile: "`+ca+`"
+login: {url: "https://login.test", listen: ":443", tls: `+tls+`}
+arm: {url: "https://arm.test", listen: ":443", tls: `+tls+`}
+graph: {url: "https://graph.test", listen: ":443", tls: `+tls+`}
+gate: {url: "https://gate.test:8443", listen: ":8443"}
+`), t.TempDir())
+	return &c, err
+}
+
 // TestProxies holds whose word is taken for where a request comes from.
 func TestProxies(t *testing.T) {
 	for name, test := range map[string]struct {

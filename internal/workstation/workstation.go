@@ -21,7 +21,7 @@ type Settings struct {
 	Dir string
 	// Login, ARM and Graph are base URLs without a trailing slash, in lower case.
 	Login, ARM, Graph string
-	// CA is the PEM of the authority that the listeners' certificates come from.
+	// CA holds the authorities that the listeners' certificates come from, PEM; empty if the machine trusts them anyway.
 	CA []byte
 	// SystemBundles are files with the machine's own authorities; the first that exists is taken into the bundle, so
 	// that public hosts stay reachable.
@@ -58,7 +58,8 @@ func Setup(s Settings) ([]Variable, error) {
 		}
 	}
 	bundle := filepath.Join(s.Dir, "ca-bundle.pem")
-	if err := writeBundle(bundle, s); err != nil {
+	wrote, err := writeBundle(bundle, s)
+	if err != nil {
 		return nil, err
 	}
 	if err := mergeINI(filepath.Join(azure, "clouds.config"), CloudName, cloud(s)); err != nil {
@@ -70,9 +71,14 @@ func Setup(s Settings) ([]Variable, error) {
 	if err := writeServer(s); err != nil {
 		return nil, err
 	}
-	return []Variable{
-		{"REQUESTS_CA_BUNDLE", bundle}, // az, MSAL for Python
-		{"SSL_CERT_FILE", bundle},      // Go clients, urlopen
+	var trust []Variable
+	if wrote {
+		trust = []Variable{
+			{"REQUESTS_CA_BUNDLE", bundle}, // az, MSAL for Python
+			{"SSL_CERT_FILE", bundle},      // Go clients, urlopen
+		}
+	}
+	return append(trust, []Variable{
 		{"AZURE_CONFIG_DIR", azure},
 		{"KUBECONFIG", filepath.Join(kube, "config")},
 		{"KUBECACHEDIR", filepath.Join(kube, "cache")}, // kubectl and kubelogin
@@ -80,7 +86,7 @@ func Setup(s Settings) ([]Variable, error) {
 		{"KEYREEVE_LOGIN_URL", s.Login},
 		{"KEYREEVE_ARM_URL", s.ARM},
 		{"KEYREEVE_GRAPH_URL", s.Graph},
-	}, nil
+	}...), nil
 }
 
 type setting struct{ name, value string }
@@ -114,7 +120,9 @@ func configureAzureCLI(path string) error {
 	})
 }
 
-func writeBundle(path string, s Settings) error {
+// writeBundle writes the machine's authorities and the server's to one file; with neither it writes none, and each client
+// trusts what it finds.
+func writeBundle(path string, s Settings) (bool, error) {
 	var b bytes.Buffer
 	for _, file := range s.SystemBundles {
 		text, err := os.ReadFile(file)
@@ -122,14 +130,17 @@ func writeBundle(path string, s Settings) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("environment: the machine's authorities: %w", err)
+			return false, fmt.Errorf("environment: the machine's authorities: %w", err)
 		}
 		b.Write(bytes.TrimRight(text, "\n"))
 		b.WriteByte('\n')
 		break
 	}
 	b.Write(s.CA)
-	return replace(path, b.Bytes())
+	if b.Len() == 0 {
+		return false, nil
+	}
+	return true, replace(path, b.Bytes())
 }
 
 // mergeINI sets values in one section of an INI file and keeps every other line.

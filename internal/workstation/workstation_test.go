@@ -83,6 +83,49 @@ func TestSetupKeepsSignInsAndTouchesNothingElse(t *testing.T) {
 	}
 }
 
+// TestTrust holds that a server whose authority every machine trusts needs none of its own, and that no client is pointed to
+// an empty file.
+func TestTrust(t *testing.T) {
+	system := filepath.Join(t.TempDir(), "system.pem")
+	if err := os.WriteFile(system, []byte("SYSTEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		ca     string
+		system []string
+		want   string
+	}{
+		"private": {"CA\n", nil, "CA\n"}, "private beside the machine's": {"CA\n", []string{"/none", system}, "SYSTEM\nCA\n"},
+		"public": {"", []string{system}, "SYSTEM\n"}, "public, and the machine's are nowhere": {"", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vars, err := Setup(Settings{
+				Dir: t.TempDir(), Login: "https://a.test", ARM: "https://b.test", Graph: "https://c.test", CA: []byte(test.ca), SystemBundles: test.system,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, v := range vars {
+				if v.Name == "SSL_CERT_FILE" || v.Name == "REQUESTS_CA_BUNDLE" {
+					text, err := os.ReadFile(v.Value)
+					if err != nil {
+						t.Error(err)
+					}
+					got[v.Name] = string(text)
+				}
+			}
+			want := map[string]string{"SSL_CERT_FILE": test.want, "REQUESTS_CA_BUNDLE": test.want}
+			if test.want == "" {
+				clear(want)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestExportRefusesUnknownShell(t *testing.T) {
 	if _, err := Export("tcsh", []Variable{{"A", "b"}}); err == nil {
 		t.Error("no error")

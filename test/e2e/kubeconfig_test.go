@@ -25,7 +25,22 @@ func fingerprint(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode(raw)
+	return fingerprintIn(t, raw)
+}
+
+// fingerprintOf returns the hex SHA-256 of the certificate in a file.
+func fingerprintOf(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fingerprintIn(t, text)
+}
+
+func fingerprintIn(t *testing.T, text []byte) string {
+	t.Helper()
+	block, _ := pem.Decode(text)
 	if block == nil {
 		t.Fatal("no PEM")
 	}

@@ -74,7 +74,7 @@ var unique = []struct {
 	{regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`), "GUID"},
 	{regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|\+00:00)`), "TIME"},
 	{regexp.MustCompile(`-NAME-[0-9a-f]{6}-[0-9a-z]{8}\.`), "-NAME-HOST."},
-	{regexp.MustCompile(`NAME-twins-[0-9a-f]{6}-[0-9a-z]{8}\.`), "HOST."},
+	{regexp.MustCompile(`NAME(old)?-twins-[0-9a-f]{6}-[0-9a-z]{8}\.`), "HOST."},
 	{regexp.MustCompile(`"(password|secretText)": "[^"]+"`), `"$1": "SECRET"`},
 	{regexp.MustCompile(`S-1-12-1(-[0-9]+){4}`), "SID"},
 	{regexp.MustCompile(`"hint": "[^"]+"`), `"hint": "HINT"`},
@@ -173,9 +173,17 @@ func TestOwnCommandsAreThoseOfAz(t *testing.T) {
 		p := commandPair{t, p.env}
 		pairRoles(p, sub)
 	})
+	t.Run("identities", func(t *testing.T) {
+		p := commandPair{t, p.env}
+		pairIdentities(p)
+	})
 	t.Run("clusters", func(t *testing.T) {
 		p := commandPair{t, p.env}
 		pairClusters(p)
+	})
+	t.Run("changes of clusters", func(t *testing.T) {
+		p := commandPair{t, p.env}
+		pairChanges(p)
 	})
 }
 
@@ -254,6 +262,8 @@ func pairApplications(p commandPair) {
 		p.same("ad", "app", "federated-credential", "show", "--id", app, "--federated-credential-id", "ci-main")
 		p.same("ad", "app", "owner", "list", "--id", app)
 		p.same("ad", "sp", "credential", "list", "--id", app)
+		pairPermissions(p, program, app)
+		pairCertificates(p, program, app)
 		run("ad", "app", "federated-credential", "delete", "--id", app, "--federated-credential-id", "ci-main")
 		run("ad", "sp", "delete", "--id", app)
 		run("ad", "app", "delete", "--id", app)
@@ -280,6 +290,7 @@ func pairRoles(p commandPair, sub string) {
 	p.exact("role", "assignment", "list", "--assignee", "azx@keyreeve.test", "-o", "table")
 	p.same("role", "assignment", "list", "--scope", sub+"/resourceGroups/twins", "--include-inherited")
 	p.same("role", "assignment", "list", "--resource-group", "twins")
+	pairAssignmentUpdate(p, sub)
 	p.twin("role", "assignment", "delete", "--assignee", "NAME@keyreeve.test", "--role", "Reader")
 	p.twin("role", "definition", "delete", "--name", "NAME viewer")
 	p.same("role", "definition", "list", "-n", "azx viewer")
@@ -287,6 +298,7 @@ func pairRoles(p commandPair, sub string) {
 
 func pairClusters(p commandPair) {
 	p.t.Helper()
+	p.same("group", "create", "-g", "twins", "-l", "westeurope")
 	p.same("aks", "get-versions", "-l", "westeurope")
 	p.twin("aks", "create", "-g", "twins", "-n", "NAME", "--enable-aad", "--enable-azure-rbac", "--no-ssh-key", "--node-count", "1", "--tags", "a=b")
 	p.twin("aks", "show", "-g", "twins", "-n", "NAME")
@@ -307,6 +319,137 @@ func pairClusters(p commandPair) {
 	p.twin("aks", "start", "-g", "twins", "-n", "NAME", "--no-wait")
 	p.twin("aks", "wait", "-g", "twins", "-n", "NAME", "--updated")
 	p.twin("aks", "delete", "-g", "twins", "-n", "NAME", "--yes")
+}
+
+// pairChanges makes clusters of an older name, and scales, upgrades and changes them and their pools.
+func pairChanges(p commandPair) {
+	p.t.Helper()
+	p.same("group", "create", "-g", "twins", "-l", "westeurope")
+	versions := strings.Fields(harness.Must(p.t, p.env, "keyreeve", "aks", "get-versions", "-l", "eastus", "--query", "sort(values[].keys(patchVersions)[])", "-o", "tsv"))
+	if len(versions) < 2 {
+		p.t.Fatalf("versions: %q", versions)
+	}
+	older, newer := versions[len(versions)-2], versions[len(versions)-1]
+	p.twin("aks", "create", "-g", "twins", "-n", "NAMEold", "-k", older, "--no-ssh-key", "--node-count", "1")
+	p.twin("aks", "get-upgrades", "-g", "twins", "-n", "NAMEold")
+	p.exact("aks", "get-upgrades", "-g", "twins", "-n", "azxold", "-o", "table")
+	p.twin("aks", "scale", "-g", "twins", "-n", "NAMEold", "-c", "2")
+	p.twin("aks", "upgrade", "-g", "twins", "-n", "NAMEold", "-k", newer, "--control-plane-only", "--yes")
+	pool := func(command string, more ...string) {
+		p.t.Helper()
+		p.twin(append([]string{"aks", "nodepool", command, "-g", "twins", "--cluster-name", "NAMEold", "-n", "nodepool1"}, more...)...)
+	}
+	pool("upgrade", "-k", newer, "--yes")
+	pool("update", "--labels", "team=a", "--tags", "b=c")
+	p.twin("aks", "nodepool", "add", "-g", "twins", "--cluster-name", "NAMEold", "-n", "more", "-c", "1")
+	p.twin("aks", "nodepool", "update", "-g", "twins", "--cluster-name", "NAMEold", "-n", "more", "--node-taints", "k=v:NoSchedule", "--mode", "System")
+	p.twin("aks", "nodepool", "stop", "-g", "twins", "--cluster-name", "NAMEold", "-n", "more")
+	p.twin("aks", "nodepool", "start", "-g", "twins", "--cluster-name", "NAMEold", "-n", "more")
+	for _, program := range []string{"clients/az", "keyreeve"} { // the service refuses to go back, and both say so
+		_, stderr, status := harness.Run(p.t, p.env, program, "aks", "upgrade", "-g", "twins", "-n", "azxold", "-k", older, "--yes")
+		if status == 0 || !strings.Contains(strings.ToLower(stderr), "downgrad") {
+			p.t.Errorf("%s went back: %d %s", program, status, stderr)
+		}
+	}
+	p.twin("aks", "delete", "-g", "twins", "-n", "NAMEold", "--yes", "--no-wait")
+}
+
+// pairPermissions says, gives and takes away what an application may do.
+func pairPermissions(p commandPair, program, app string) {
+	p.t.Helper()
+	const graph, scope, role = "00000003-0000-0000-c000-000000000000", "e1fe6dd8-ba31-4d61-89e7-88639da4683d", "df021288-bdef-4463-88db-98f22de89214"
+	run := func(args ...string) string { return harness.Must(p.t, p.env, program, args...) }
+	run("ad", "app", "permission", "add", "--id", app, "--api", graph, "--api-permissions", scope+"=Scope")
+	run("ad", "app", "permission", "add", "--id", app, "--api", graph, "--api-permissions", role+"=Role")
+	p.same("ad", "app", "permission", "list", "--id", app)
+	first := run("ad", "app", "permission", "grant", "--id", app, "--api", graph, "--scope", "User.Read", "openid")
+	second := harness.Must(p.t, p.env, other(program), "ad", "app", "permission", "grant", "--id", app, "--api", graph, "--scope", "User.Read", "openid")
+	grantID := regexp.MustCompile(`"id": "[^"]+"`)
+	p.compare([]string{"grant"}, grantID.ReplaceAllString(first, `"id": ""`), grantID.ReplaceAllString(second, `"id": ""`))
+	p.same("ad", "app", "permission", "list-grants", "--id", app, "--show-resource-name")
+	run("ad", "app", "permission", "delete", "--id", app, "--api", graph, "--api-permissions", scope)
+	p.same("ad", "app", "permission", "list", "--id", app)
+	run("ad", "app", "permission", "delete", "--id", app, "--api", graph)
+	if got := run("ad", "app", "permission", "list", "--id", app, "--query", "length(@)", "-o", "tsv"); got != "0" {
+		p.t.Errorf("%s left %s", program, got)
+	}
+}
+
+// other is the other program of a pair.
+func other(program string) string {
+	if program == "keyreeve" {
+		return "clients/az"
+	}
+	return "keyreeve"
+}
+
+// pairCertificates gives an application a certificate of its own making, and signs in with it with both programs.
+func pairCertificates(p commandPair, program, app string) {
+	p.t.Helper()
+	home := p.t.TempDir()
+	env := append(slices.Clone(p.env), "HOME="+home)
+	out := harness.Must(p.t, env, program, "ad", "app", "credential", "reset", "--id", app, "--create-cert", "--display-name", "made")
+	var made struct {
+		File     string `json:"fileWithCertAndPrivateKey"`
+		Tenant   string `json:"tenant"`
+		Password any    `json:"password"`
+	}
+	if err := json.Unmarshal([]byte(out), &made); err != nil || filepath.Dir(made.File) != home || made.Password != nil {
+		p.t.Fatalf("%s: %v %s", program, err, out)
+	}
+	if info, err := os.Stat(made.File); err != nil || info.Mode().Perm() != 0o600 {
+		p.t.Errorf("%s: %s: %v", program, made.File, err)
+	}
+	p.same("ad", "app", "credential", "list", "--id", app, "--cert")
+	text, err := os.ReadFile(made.File)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	public := filepath.Join(home, "public.pem")
+	writeFile(p.t, public, string(text[bytes.Index(text, []byte("-----BEGIN CERTIFICATE")):]))
+	harness.Must(p.t, env, program, "ad", "app", "credential", "reset", "--id", app, "--cert", "@"+public, "--append")
+	if got := harness.Must(p.t, env, program, "ad", "app", "credential", "list", "--id", app, "--cert", "--query", "length(@)", "-o", "tsv"); got != "2" {
+		p.t.Errorf("%s: %s certificates", program, got)
+	}
+}
+
+// pairAssignmentUpdate gives assignments another description, as what `role assignment list` prints with a change in it.
+func pairAssignmentUpdate(p commandPair, sub string) {
+	p.t.Helper()
+	var out [2]string
+	for i, program := range []string{"clients/az", "keyreeve"} {
+		name := []string{"azx", "ownx"}[i]
+		text := harness.Must(p.t, p.env, program, "role", "assignment", "list", "--assignee", name+"@keyreeve.test", "--scope", sub, "--query", "[0]")
+		var assignment map[string]any
+		if err := json.Unmarshal([]byte(text), &assignment); err != nil {
+			p.t.Fatal(err)
+		}
+		assignment["description"] = "changed"
+		changed, err := json.Marshal(assignment)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		file := filepath.Join(p.t.TempDir(), "assignment.json")
+		writeFile(p.t, file, string(changed))
+		out[i] = unnamed(harness.Must(p.t, p.env, program, "role", "assignment", "update", "--role-assignment", file), name)
+		if !strings.Contains(out[i], `"changed"`) {
+			p.t.Errorf("%s: %s", program, out[i])
+		}
+	}
+	p.compare([]string{"role", "assignment", "update"}, out[0], out[1])
+}
+
+func pairIdentities(p commandPair) {
+	p.t.Helper()
+	p.same("group", "create", "-g", "idents", "-l", "westeurope")
+	p.twin("identity", "create", "-g", "idents", "-n", "NAME", "--tags", "a=b")
+	p.twin("identity", "show", "-g", "idents", "-n", "NAME")
+	p.same("identity", "list", "-g", "idents")
+	p.twin("identity", "federated-credential", "create", "-g", "idents", "--identity-name", "NAME", "-n", "ci-main", "--issuer", "https://ci.example", "--subject", "repo:main")
+	p.twin("identity", "federated-credential", "list", "-g", "idents", "--identity-name", "NAME")
+	p.twin("identity", "list-resources", "-g", "idents", "-n", "NAME")
+	p.twin("identity", "delete", "-g", "idents", "-n", "NAME")
+	p.same("group", "delete", "-n", "idents", "--yes")
 }
 
 // pairCredentials wants the same kubeconfigs of both, merged into the same file.

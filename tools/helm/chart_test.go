@@ -37,11 +37,16 @@ func TestLint(t *testing.T) {
 // variants are values beside the chart's own.
 func variants() map[string]map[string]any {
 	return map[string]map[string]any{
-		"as it comes":       {},
-		"certificates":      {"tls": map[string]any{"login": "login-tls", "graph": "graph-tls"}},
+		"as it comes": {},
+		"certificates": {
+			"tls":       map[string]any{"login": "login-tls", "graph": "graph-tls"},
+			"authority": map[string]any{"configMap": "corporate-ca"},
+		},
 		"behind an ingress": {"proxy": map[string]any{"terminatesTLS": true, "trustedAddresses": []any{"10.0.0.0/8"}}},
 		"all set": {
 			"init": map[string]any{"enabled": false}, "podDisruptionBudget": map[string]any{"enabled": false},
+			"federation":   map[string]any{"privateNetworks": []any{"10.20.0.0/16", "fd00::/8"}},
+			"clientsClaim": "clients", "accessTokenLifetime": "30m",
 			"imagePullSecrets": []any{map[string]any{"name": "pull"}}, "nodeSelector": map[string]any{"a": "b"},
 			"tolerations": []any{map[string]any{"key": "x", "operator": "Exists"}},
 			"affinity":    map[string]any{"nodeAffinity": map[string]any{}},
@@ -110,7 +115,7 @@ func TestObjects(t *testing.T) {
 					check(t, o)
 				}
 			}
-			if kinds["Deployment"] != 1 || kinds["Service"] != 1 || kinds["ConfigMap"] != 1 {
+			if kinds["ServiceAccount"] != 1 || kinds["Deployment"] != 1 || kinds["Service"] != 1 || kinds["ConfigMap"] != 1 {
 				t.Errorf("objects: %v", kinds)
 			}
 		})
@@ -156,6 +161,20 @@ func check(t *testing.T, o runtime.Object) {
 		}
 		if o.Spec.Selector.MatchLabels["app.kubernetes.io/instance"] != o.Spec.Template.Labels["app.kubernetes.io/instance"] {
 			t.Error("the deployment does not select its pods")
+		}
+	}
+}
+
+// TestSaid holds that values come to stand in the configuration, beyond being read.
+func TestSaid(t *testing.T) {
+	files, err := render(load(t), variants()["all set"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := files["keyreeve/templates/configmap.yaml"]
+	for _, want := range []string{`privateNetworks: ["10.20.0.0/16","fd00::/8"]`, "clientsDir: /usr/share/keyreeve/clients", "accessTokenLifetime: 30m"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package az
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -65,7 +66,7 @@ func applicationCommands() []command {
 		{
 			path: "ad app create", short: "Make an application, or bring one of the name up to date", flags: append([]flag{name}, appSettings()...),
 			example: "keyreeve ad app create --display-name build",
-			run:     func(x *call) (any, error) { return x.createApplication(x.word("display-name")) },
+			run:     func(x *call) (any, error) { return x.createApplication(x.word("display-name"), nil) },
 		},
 		{
 			path: "ad app update", short: "Change an application", flags: append([]flag{appID(), {name: "display-name", help: "display name"}}, appSettings()...),
@@ -216,12 +217,13 @@ func (x *call) appBody() (map[string]any, error) {
 	return body, nil
 }
 
-// createApplication makes an application, or changes the one that has the name.
-func (x *call) createApplication(name string) (map[string]any, error) {
+// createApplication makes an application, or changes the one that has the name. more is what its body says beside the flags.
+func (x *call) createApplication(name string, more map[string]any) (map[string]any, error) {
 	body, err := x.appBody()
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(body, more)
 	body["displayName"] = name
 	found, err := x.objects("/v1.0/applications" + filter("displayName eq "+quoted(name)))
 	if err != nil {

@@ -53,6 +53,10 @@ func assignmentCommands() []command {
 			}, who...),
 		},
 		{
+			path: "role assignment update", short: "Change the condition or description of an assignment", run: updateAssignment, kind: "RoleAssignment",
+			flags: []flag{{name: "role-assignment", must: true, help: "JSON of an assignment as `role assignment list` prints it, or a file with it"}},
+		},
+		{
 			path: "role assignment delete", short: "Take roles away", run: deleteAssignments,
 			flags: append([]flag{
 				role, scopeFlag(), rgFlag(), inherited,
@@ -121,6 +125,40 @@ func createAssignment(x *call) (any, error) {
 		return nil, err
 	}
 	return shape.Of("RoleAssignment", v), nil
+}
+
+// updateAssignment puts an assignment as it is given; the service says what of it may change.
+func updateAssignment(x *call) (any, error) {
+	v, err := x.json("role-assignment")
+	if err != nil {
+		return nil, err
+	}
+	given, _ := v.(map[string]any)
+	scope, name := str(given, "scope"), str(given, "name")
+	if scope == "" || name == "" {
+		return nil, errors.New("--role-assignment needs the scope and the name of the assignment")
+	}
+	path := clean(scope) + assignments + "/" + url.PathEscape(name) + assignmentsAPI
+	now, err := x.object(path)
+	if err != nil {
+		return nil, err
+	}
+	before, _ := now["properties"].(map[string]any)
+	if strings.HasPrefix(str(before, "conditionVersion"), "2.") && strings.HasPrefix(str(given, "conditionVersion"), "1.") {
+		return nil, errors.New("the condition's version cannot go back to 1.X")
+	}
+	p := map[string]any{}
+	for _, property := range []string{
+		"roleDefinitionId", "principalId", "principalType", "description", "condition", "conditionVersion", "delegatedManagedIdentityResourceId",
+	} {
+		if given[property] != nil {
+			p[property] = given[property]
+		}
+	}
+	if p["principalType"] == nil {
+		p["principalType"] = before["principalType"]
+	}
+	return x.do(http.MethodPut, path, map[string]any{"properties": p})
 }
 
 // existing finds the assignment that was already there.

@@ -275,7 +275,7 @@ func poolCommands() []command {
 	row := "{Name:name, OsType:osType, KubernetesVersion:orchestratorVersion, VmSize:vmSize, OsDiskSizeGB:osDiskSizeGB, Count:count, " +
 		"MaxPods:maxPods, ProvisioningState:provisioningState, Mode:mode}"
 	count := flag{name: "node-count", short: "c", help: "number of nodes (default 3)"}
-	return []command{
+	return append([]command{
 		{
 			path: "aks nodepool list", short: "List the node pools of a cluster", flags: []flag{inGroup(), cluster}, get: pools + clustersAPI, list: true,
 			kind: "AgentPool", table: "[]." + row,
@@ -328,5 +328,5 @@ func poolCommands() []command {
 			path: "aks nodepool wait", short: "Wait until something is so of a node pool", flags: append(one[:3:3], waitFlags()...),
 			run: func(x *call) (any, error) { return nil, x.wait(pool, "AgentPool") },
 		},
-	}
+	}, poolChanges(one, pool)...)
 }

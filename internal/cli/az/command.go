@@ -71,7 +71,7 @@ func groups() map[string]string {
 		"account": "Subscriptions and tokens of whoever is signed in",
 		"ad":      "The directory: users, groups, applications, service principals", "ad app": "Applications",
 		"ad app credential": "Secrets and certificates of an application", "ad app federated-credential": "Tokens from elsewhere that an application takes as proof",
-		"ad app owner": "Owners of an application", "ad group": "Groups", "ad group member": "Members of a group", "ad group owner": "Owners of a group",
+		"ad app owner": "Owners of an application", "ad app permission": "Permissions that an application needs, and has", "ad group": "Groups", "ad group member": "Members of a group", "ad group owner": "Owners of a group",
 		"ad signed-in-user": "Whoever is signed in", "ad sp": "Service principals", "ad sp credential": "Secrets of a service principal",
 		"ad sp owner": "Owners of a service principal", "ad user": "Users", "aks": "Managed clusters", "aks nodepool": "Node pools of a cluster",
 		"group": "Resource groups", "identity": "User-assigned managed identities",
@@ -84,7 +84,7 @@ func table() []command {
 	var all []command
 	for _, part := range [][]command{
 		signInCommands(), accountCommands(), groupCommands(), userCommands(), directoryGroupCommands(), applicationCommands(),
-		principalCommands(), credentialCommands(), definitionCommands(), assignmentCommands(), clusterCommands(), poolCommands(),
+		permissionCommands(), principalCommands(), credentialCommands(), definitionCommands(), assignmentCommands(), clusterCommands(), upgradeCommands(), poolCommands(),
 		identityCommands(),
 		{restCommand()},
 	} {

@@ -34,13 +34,13 @@ func credentialCommands() []command {
 			},
 			command{
 				path: of.path + " reset", short: "Give " + of.name + " a new secret, in place of those it has", run: of.on(resetCredential),
-				flags: []flag{
+				flags: append([]flag{
 					appID(),
 					{name: "append", kind: toggle, help: "keep the others"},
 					{name: "display-name", help: "name of the secret"},
 					{name: "years", help: "how many years it is good for (default 1)"},
 					{name: "end-date", help: "until when it is good, such as 2030-12-31"},
-				},
+				}, certificateFlags()...),
 			},
 		)
 	}
@@ -98,16 +98,32 @@ func resetCredential(x *call, path string) (any, error) {
 	if x.given("display-name") {
 		name = x.word("display-name")
 	}
-	password, err := x.newSecret(path, name, now, until)
-	if err != nil {
+	out := map[string]any{"appId": o["appId"], "password": nil}
+	if x.wantsCertificate() {
+		c, err := x.certificate(now, until)
+		if err != nil {
+			return nil, err
+		}
+		keys := []any{}
+		if have, ok := o["keyCredentials"].([]any); ok && x.on("append") {
+			keys = have
+		}
+		if _, err := x.do(http.MethodPatch, path, map[string]any{"keyCredentials": append(keys, x.keyCredential(c, name, now, until))}); err != nil {
+			return nil, err
+		}
+		if c.file != "" {
+			out["fileWithCertAndPrivateKey"] = c.file
+		}
+	} else if out["password"], err = x.newSecret(path, name, now, until); err != nil {
 		return nil, err
 	}
 	s, err := x.subscription()
 	if err != nil {
 		return nil, err
 	}
+	out["tenant"] = s.TenantID
 	x.warn("%s", secretWarning)
-	return map[string]any{"appId": o["appId"], "password": password, "tenant": s.TenantID}, nil
+	return out, nil
 }
 
 // expiry is until when a new secret is good.

@@ -79,6 +79,9 @@ func mergeKubeconfig(file string, text []byte, context string, overwrite bool) (
 	if err := yaml.Unmarshal(text, &add); err != nil {
 		return "", fmt.Errorf("the credential is no kubeconfig: %w", err)
 	}
+	if err := wholeKubeconfig(add); err != nil {
+		return "", err
+	}
 	name := rename(add, context)
 	have := map[string]any{}
 	old, err := os.ReadFile(file)
@@ -108,6 +111,23 @@ func mergeKubeconfig(file string, text []byte, context string, overwrite bool) (
 	return name, replaceFile(file, out)
 }
 
+// wholeKubeconfig says whether what a server gave names a cluster, a user and a context.
+func wholeKubeconfig(config map[string]any) error {
+	for _, key := range []string{"clusters", "users", "contexts"} {
+		list, _ := config[key].([]any)
+		for _, entry := range list {
+			m, _ := entry.(map[string]any)
+			if _, ok := m[strings.TrimSuffix(key, "s")].(map[string]any); !ok || str(m, "name") == "" {
+				return fmt.Errorf("the credential is no kubeconfig: one of its %s has no name or says nothing", key)
+			}
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("the credential is no kubeconfig: it has no %s", key)
+		}
+	}
+	return nil
+}
+
 // rename gives the context the name that was asked for, and an administrator's context one of its own.
 func rename(config map[string]any, name string) string {
 	entry := func(key string) (whole, inner map[string]any) {
@@ -135,7 +155,10 @@ func rename(config map[string]any, name string) string {
 
 // mergeEntries adds the named entries of one list to another.
 func mergeEntries(have, add map[string]any, key string, overwrite bool) error {
-	old, _ := have[key].([]any)
+	old, isList := have[key].([]any)
+	if !isList && have[key] != nil {
+		return fmt.Errorf("the %s of your kubeconfig are no list: it is damaged, and left as it is", key)
+	}
 	more, _ := add[key].([]any)
 	for _, entry := range more {
 		m, _ := entry.(map[string]any)

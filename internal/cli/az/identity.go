@@ -3,6 +3,8 @@ package az
 import (
 	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 )
 
 const (
@@ -55,6 +57,18 @@ func identityCommands() []command {
 			},
 		},
 		{
+			path: "identity list-resources", short: "List the resources that an identity is assigned to",
+			flags: []flag{
+				inGroup(), name,
+				{name: "filter", help: "OData condition"},
+				{name: "orderby", help: "property to sort by"},
+				{name: "skip", help: "how many to leave out at the beginning"},
+				{name: "skip-token", help: "where a page before ended"},
+				{name: "top", help: "how many at most"},
+			},
+			run: listIdentityResources,
+		},
+		{
 			path: "identity delete", short: "Delete a managed identity", flags: []flag{inGroup(), name},
 			run: func(x *call) (any, error) { return x.none(http.MethodDelete, identityPath, nil) },
 		},
@@ -74,6 +88,29 @@ func identityCommands() []command {
 			run: func(x *call) (any, error) { return x.none(http.MethodDelete, federatedOne, nil) },
 		},
 	}
+}
+
+// associatedAPI is the last version of the API that tells of an identity's resources.
+const associatedAPI = "?api-version=2021-09-30-preview"
+
+func listIdentityResources(x *call) (any, error) {
+	query := url.Values{}
+	for name, parameter := range map[string]string{"filter": "$filter", "orderby": "$orderby", "skip": "$skip", "top": "$top", "skip-token": "$skiptoken"} {
+		if x.given(name) {
+			query.Set(parameter, x.word(name))
+		}
+	}
+	path := strings.TrimSuffix(identityPath, identitiesAPI) + "/listAssociatedResources" + associatedAPI
+	if len(query) > 0 {
+		path += "&" + query.Encode()
+	}
+	v, err := x.do(http.MethodPost, path, map[string]any{})
+	if err != nil {
+		return nil, err
+	}
+	m, _ := v.(map[string]any)
+	list, _ := m["value"].([]any)
+	return list, nil
 }
 
 func putFederated(x *call) (any, error) {

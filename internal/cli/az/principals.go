@@ -54,14 +54,14 @@ func principalCommands() []command {
 		{
 			path: "ad sp create-for-rbac", short: "Make an application with a service principal, a secret and roles", run: createForRBAC,
 			example: "keyreeve ad sp create-for-rbac --name build --role \"Azure Kubernetes Service Cluster User Role\" --scopes /subscriptions/SUBSCRIPTION",
-			flags: []flag{
+			flags: append([]flag{
 				{name: "display-name", short: "n", also: []string{"name"}, help: "display name (default: one with the time in it)"},
 				{name: "role", help: "role to assign, by name or id"},
 				{name: "scopes", kind: words, help: "where to assign it"},
 				{name: "years", help: "how many years the secret is good for (default 1)"},
 				{name: "create-password", kind: truth, help: "whether to make a secret (default true)"},
 				{name: "json-auth", also: []string{"sdk-auth"}, kind: truth, help: "print what SDKs read, with the cloud's addresses"},
-			},
+			}, certificateFlags()...),
 		},
 	}
 }
@@ -112,7 +112,16 @@ func createForRBAC(x *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	app, err := x.createApplication(name)
+	var more map[string]any
+	file := ""
+	if x.wantsCertificate() {
+		c, err := x.certificate(now, until)
+		if err != nil {
+			return nil, err
+		}
+		more, file = map[string]any{"keyCredentials": []any{x.keyCredential(c, nil, now, until)}}, c.file
+	}
+	app, err := x.createApplication(name, more)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +130,7 @@ func createForRBAC(x *call) (any, error) {
 		return nil, err
 	}
 	var password any
-	if !x.given("create-password") || x.on("create-password") {
+	if more == nil && (!x.given("create-password") || x.on("create-password")) {
 		if password, err = x.newSecret(path, "rbac", now, until); err != nil {
 			return nil, err
 		}
@@ -143,26 +152,35 @@ func createForRBAC(x *call) (any, error) {
 			return nil, fmt.Errorf("the service principal %s is there, but its role is not assigned: %w", id, err)
 		}
 	}
-	if password != nil {
+	if password != nil || file != "" {
 		x.warn("%s", secretWarning)
 	}
-	return x.rbacResult(app, name, password)
+	return x.rbacResult(app, name, password, file)
 }
 
 const secretWarning = "The output includes credentials that you must protect. Be sure that you do not include these credentials in your code " +
 	"or check the credentials into your source control."
 
-func (x *call) rbacResult(app map[string]any, name string, password any) (any, error) {
+func (x *call) rbacResult(app map[string]any, name string, password any, file string) (any, error) {
 	s, err := x.subscription()
 	if err != nil {
 		return nil, err
 	}
 	if !x.on("json-auth") {
-		return map[string]any{"appId": app["appId"], "displayName": name, "password": password, "tenant": s.TenantID}, nil
+		out := map[string]any{"appId": app["appId"], "displayName": name, "password": password, "tenant": s.TenantID}
+		if file != "" {
+			x.warn("Please copy %s to a safe place. When you run `keyreeve login`, provide the file path in the --certificate argument", file)
+			out["fileWithCertAndPrivateKey"] = file
+		}
+		return out, nil
 	}
 	e := x.host.server
+	secret, value := "clientSecret", password
+	if password == nil {
+		secret, value = "clientCertificate", file
+	}
 	return map[string]any{
-		"clientId": app["appId"], "clientSecret": password, "subscriptionId": s.ID, "tenantId": s.TenantID,
+		"clientId": app["appId"], secret: value, "subscriptionId": s.ID, "tenantId": s.TenantID,
 		"activeDirectoryEndpointUrl": e.Login, "resourceManagerEndpointUrl": e.ARM + "/", "managementEndpointUrl": e.ARM + "/",
 		"activeDirectoryGraphResourceId": "https://graph.windows.net/",
 	}, nil

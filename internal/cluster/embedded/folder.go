@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 )
 
 // folder holds what belongs to one cluster:
@@ -58,11 +57,7 @@ func (f folder) identity() string {
 	if err != nil {
 		return ""
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	return placeOf(info)
 }
 
 func (f folder) writeRecord(r record) error {
@@ -189,8 +184,7 @@ func socketDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("folder of control sockets: %w", err)
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !ok || int(stat.Uid) != os.Getuid() || info.Mode().Perm()&0o077 != 0 {
+	if !info.IsDir() || !isOwn(info) || info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("folder of control sockets: %s is not a private folder of this user", dir)
 	}
 	return dir, nil

@@ -222,7 +222,7 @@ func (s *Supervisor) start(ctx context.Context, d cluster.Desired, f folder) (*p
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = string(f)
 	cmd.Env = environment(os.Environ())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = ownSession()
 	if err := f.writeRecord(record{Socket: socket, Setup: s.setup(d, f)}); err != nil {
 		return nil, err
 	}

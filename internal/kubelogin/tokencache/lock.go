@@ -3,10 +3,13 @@ package tokencache
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/keyreeve/keyreeve/internal/filelock"
 )
 
 // Lock is the right to sign in as an identity: one process has it at a time.
@@ -34,14 +37,14 @@ func (e Entry) Lock(ctx context.Context, now func() time.Time, waiting func()) (
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ok, err := tryLock(f)
-		if err != nil {
+		err := filelock.Try(f)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, filelock.ErrTaken) {
 			e.cache.warn(fmt.Errorf("no lock on %s: %w", f.Name(), err))
 			_ = f.Close()
 			return &Lock{}, nil
-		}
-		if ok {
-			break
 		}
 		if !told && waiting != nil {
 			waiting()

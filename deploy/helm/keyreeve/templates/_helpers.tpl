@@ -48,6 +48,12 @@ capabilities: {drop: [ALL]}
     items: [{key: {{ .Values.secrets.dsn.key }}, path: dsn}]
 - name: data
   emptyDir: {}
+{{- with .Values.authority.configMap }}
+- name: authority
+  configMap:
+    name: {{ . }}
+    items: [{key: {{ $.Values.authority.key }}, path: ca.crt}]
+{{- end }}
 {{- end -}}
 
 {{- define "keyreeve.mounts" -}}
@@ -55,4 +61,7 @@ capabilities: {drop: [ALL]}
 - {name: seal-key, mountPath: /run/secrets/seal-key, readOnly: true}
 - {name: dsn, mountPath: /run/secrets/dsn, readOnly: true}
 - {name: data, mountPath: /var/lib/keyreeve}
+{{- if .Values.authority.configMap }}
+- {name: authority, mountPath: /run/secrets/authority, readOnly: true}
+{{- end }}
 {{- end -}}
