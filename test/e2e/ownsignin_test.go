@@ -32,18 +32,18 @@ func TestOwnSignIn(t *testing.T) {
 	keyreeve("login", "-u", k.Admin.UserPrincipalName, "-p", k.Admin.Password, "-o", "none")
 	keyreeve("group", "create", "-n", "rg", "-l", "eastus", "-o", "none")
 	scope := keyreeve("group", "show", "-n", "rg", "--query", "id", "-o", "tsv")
-	f := newForge(t)
-	f.subject = "repo:contoso/shop:ref:refs/heads/main"
+	f := harness.NewForge(t)
+	const branch = "repo:contoso/shop:ref:refs/heads/main"
 	made := strings.Split(keyreeve("ad", "sp", "create-for-rbac", "-n", "shop", "--role", "Reader", "--scopes", scope, "--query", "[appId, password]", "-o", "tsv"), "\n")
 	app, secret := made[0], made[1]
 	pem := keyreeve("ad", "app", "credential", "reset", "--id", app, "--create-cert", "--append", "--query", "fileWithCertAndPrivateKey", "-o", "tsv")
 	keyreeve("ad", "app", "federated-credential", "create", "--id", app, "--parameters",
-		`{"name":"main","issuer":"`+f.URL+`","subject":"`+f.subject+`","audiences":["`+exchange+`"]}`)
+		`{"name":"main","issuer":"`+f.Issuer(harness.GitHub)+`","subject":"`+branch+`","audiences":["`+exchange+`"]}`)
 	stranger := keyreeve("ad", "app", "create", "--display-name", "stranger", "--query", "appId", "-o", "tsv")
 	other := keyreeve("ad", "app", "credential", "reset", "--id", stranger, "--create-cert", "--query", "fileWithCertAndPrivateKey", "-o", "tsv")
 	principal := []string{"login", "--service-principal", "-u", app, "--tenant", k.Admin.TenantID}
 	for name, proof := range map[string][]string{
-		"secret": {"-p", secret}, "certificate": {"--certificate", pem}, "federated token": {"--federated-token", f.token(exchange)},
+		"secret": {"-p", secret}, "certificate": {"--certificate", pem}, "federated token": {"--federated-token", f.Token(harness.GitHub, exchange)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reads(t, machine(), append(principal, proof...), "servicePrincipal")
