@@ -8,7 +8,7 @@ import (
 // Describe returns an error's text with its causes. What a face hides from a caller, the person at this terminal may see.
 func Describe(err error) string {
 	text := err.Error()
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a list of errors itself, not one within
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // itself a list of errors
 		var plain, all []string
 		for _, e := range several.Unwrap() {
 			plain, all = append(plain, e.Error()), append(all, Describe(e))
