@@ -1,3 +1,5 @@
+//go:build !front
+
 // Command keyreeve is the control plane and its command line.
 package main
 
@@ -5,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/cli"
@@ -16,6 +19,8 @@ var version = "dev"
 func main() {
 	executable, err := os.Executable()
 	if err == nil {
+		// People call the program in front of this one, which stands beside it.
+		executable = strings.TrimSuffix(executable, "-whole")
 		cmd := cli.New(cli.Deps{
 			Version: version, Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Executable: executable,
 		})

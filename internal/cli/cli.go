@@ -5,17 +5,16 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/internal/cli/az"
+	"github.com/keyreeve/keyreeve/internal/cli/quick"
 	"github.com/keyreeve/keyreeve/internal/datadir"
 )
 
@@ -49,7 +48,7 @@ func New(d Deps) *cobra.Command {
 	root.AddCommand(upCommand(d), envCommand(d), clusterCommand(d), gateCommand(d), explainCommand(d), whoCanCommand(d), accessCommand(d), doctorCommand(d), connectCommand(d))
 	root.AddCommand(serveCommand(d), initCommand(d), configCommand(d), backupCommand(d), restoreCommand(d), kubeloginCommand(d))
 	own := map[string]*cobra.Command{"identity": identityCommand(d)}
-	for _, c := range az.Commands(az.Deps{In: d.In, Out: d.Out, Err: d.Err, Now: d.Now, Workstation: workstationDir}) {
+	for _, c := range az.Commands(az.Deps{In: d.In, Out: d.Out, Err: d.Err, Now: d.Now, Workstation: quick.Workstation}) {
 		if more := own[c.Name()]; more != nil { // what az does not have stands beside what it has
 			c.AddCommand(more.Commands()...)
 		}
@@ -81,15 +80,7 @@ func logger(w io.Writer, level string) (*slog.Logger, error) {
 }
 
 // Describe returns an error's text with its causes. What a face hides from a caller, the person at this terminal may see.
-func Describe(err error) string {
-	text := err.Error()
-	for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
-		if !strings.Contains(text, e.Error()) {
-			text += ": " + e.Error()
-		}
-	}
-	return text
-}
+func Describe(err error) string { return quick.Describe(err) }
 
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)

@@ -345,26 +345,3 @@ func confirm(d Deps, login, got string) error {
 	}
 	return errors.New("not trusted, and nothing was set up")
 }
-
-// workstationDir is the folder of the server that commands talk to: the environment's, else the connected one that is
-// current, else that of the data folder on this machine.
-func workstationDir() (string, error) {
-	if dir := os.Getenv("KEYREEVE_WORKSTATION"); dir != "" {
-		return dir, nil
-	}
-	book, err := workstation.DefaultBook()
-	if err != nil {
-		return "", err
-	}
-	if name, err := book.Current(); err != nil || name != "" {
-		if err != nil {
-			return "", err
-		}
-		return book.Folder(name)
-	}
-	dir, err := dataDir("")
-	if err != nil {
-		return "", err
-	}
-	return dir.Environment(), nil
-}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/cli/az"
+	"github.com/keyreeve/keyreeve/internal/cli/quick"
 )
 
 // credential finds out as whom a command asks that az does not have: as $KEYREEVE_TOKEN says, as whoever signed in with
@@ -27,7 +28,7 @@ func (c credential) get(ctx context.Context) (token, subscription string, err er
 	if t := os.Getenv("KEYREEVE_TOKEN"); t != "" {
 		return t, os.Getenv("KEYREEVE_SUBSCRIPTION"), nil
 	}
-	token, subscription, err = az.Credential(ctx, az.Deps{Now: c.now, Workstation: workstationDir}, c.arm)
+	token, subscription, err = az.Credential(ctx, az.Deps{Now: c.now, Workstation: quick.Workstation}, c.arm)
 	if !errors.Is(err, az.ErrSignedOut) {
 		return token, subscription, err
 	}

@@ -94,7 +94,7 @@ func (c Client) Owns(owner ident.ObjectID) bool {
 
 // Audiences are the aud values of tokens that were issued for a registered application.
 func (d Directory) Audiences(c Client) []string {
-	out := []string{c.ID.String()}
+	out := []string{c.ID.String(), directory.ServicePrincipalURI(c.ID)}
 	if c.app != nil {
 		out = append(out, c.app.IdentifierURIs...)
 	}
@@ -173,11 +173,11 @@ func (d Directory) principalOf(r directory.FirstParty, tenant ident.TenantID) id
 	return ident.ObjectID{}
 }
 
-// registered finds an application by appId or identifier URI, and the aud of its tokens.
+// registered finds an application by appId, with or without spn: before it, or identifier URI, and the aud of its tokens.
 func (d Directory) registered(tenant ident.TenantID, name string) (directory.Application, string, bool) {
-	if id, err := ident.Parse[ident.ClientID](name); err == nil {
+	if id, aud, ok := directory.ByAppID(strings.TrimSuffix(name, "/")); ok {
 		a, ok := d.World.Application(id)
-		return a, id.String(), ok && a.Tenant == tenant
+		return a, aud, ok && a.Tenant == tenant
 	}
 	a, ok := d.World.ApplicationByURI(tenant, strings.TrimSuffix(name, "/"))
 	return a, name, ok

@@ -73,7 +73,7 @@ func firstParties() []FirstParty {
 		{AppID: AKSClient(), DisplayName: "Azure Kubernetes Service AAD Client", Public: true},
 		{
 			AppID: AKSServer(), DisplayName: "Azure Kubernetes Service AAD Server", Scopes: impersonate, GroupClaims: true,
-			IdentifierURIs: []string{"spn:" + AKSServer().String(), "api://" + AKSServer().String()},
+			IdentifierURIs: []string{ServicePrincipalURI(AKSServer()), "api://" + AKSServer().String()},
 		},
 		{AppID: appID("3f4439ff-e698-4d6d-84fe-09c9d574f06b"), DisplayName: "Azure Arc-enabled Kubernetes AAD Client", Public: true},
 		{
@@ -140,7 +140,7 @@ func WellKnown(id ident.ClientID) bool {
 func (c *Catalog) Apps() []FirstParty { return slices.Clone(c.apps) }
 
 // Resource returns the well-known resource that a name stands for, and the aud of tokens for it. The name is its appId,
-// or an identifier URI without regard to case and a slash at the end; aud keeps the slash, since clients compare it.
+// with or without spn: before it, or an identifier URI without regard to case and a slash at the end; aud keeps the slash, since clients compare it.
 func (c *Catalog) Resource(name string) (a FirstParty, aud string, ok bool) {
 	trimmed, slash := strings.CutSuffix(name, "/")
 	if id, known := c.uris[Fold(trimmed)]; known {
@@ -152,12 +152,32 @@ func (c *Catalog) Resource(name string) (a FirstParty, aud string, ok bool) {
 		}
 		return a, aud, a.Resource()
 	}
-	id, err := ident.Parse[ident.ClientID](trimmed)
-	if err != nil {
+	id, aud, ok := ByAppID(trimmed)
+	if !ok {
 		return FirstParty{}, "", false
 	}
 	a, ok = c.byID[id]
-	return a, id.String(), ok && a.Resource()
+	return a, aud, ok && a.Resource()
+}
+
+// ServicePrincipalURI is the other spelling of an appId as the name of a resource, spn:APPID.
+func ServicePrincipalURI(id ident.ClientID) string { return "spn:" + id.String() }
+
+// ByAppID reads the name of a resource that is its appId, in either spelling, and returns the aud of tokens for that name.
+func ByAppID(name string) (id ident.ClientID, aud string, ok bool) {
+	const prefix = "spn:"
+	long := len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+	if long {
+		name = name[len(prefix):]
+	}
+	id, err := ident.Parse[ident.ClientID](name)
+	if err != nil {
+		return id, "", false
+	}
+	if long {
+		return id, ServicePrincipalURI(id), true
+	}
+	return id, id.String(), true
 }
 
 // Audiences returns every aud value in which tokens for a resource may be spelled.
@@ -171,9 +191,11 @@ func (c *Catalog) Audiences(id ident.ClientID) []string {
 		if strings.Contains(u, "://") {
 			out = append(out, u+"/")
 		}
-		out = append(out, u)
+		if u != ServicePrincipalURI(id) {
+			out = append(out, u)
+		}
 	}
-	return append(out, id.String())
+	return append(out, id.String(), ServicePrincipalURI(id))
 }
 
 // FirstPartyPrincipal returns the service principal that stands for a well-known application in a tenant. Its id is the

@@ -142,6 +142,11 @@ func (k Kept) Restore(ctx context.Context, r io.Reader) (store.BackupHeader, err
 	if err != nil {
 		return store.BackupHeader{}, fmt.Errorf("put the sealing key of the backup in its place first: %w", err)
 	}
+	if k.Options.Path != "" {
+		if err := os.MkdirAll(filepath.Dir(k.Options.Path), 0o700); err != nil {
+			return store.BackupHeader{}, err
+		}
+	}
 	return store.Restore(ctx, k.Options, r, func(h store.BackupHeader) error {
 		raw, err := base64.StdEncoding.DecodeString(h.SealCheck)
 		if err == nil {
@@ -179,6 +184,9 @@ func Check(ctx context.Context, cfg Config) error {
 	}
 	opt.AsIs = true
 	db, err := store.Open(ctx, opt)
+	if errors.Is(err, store.ErrEmpty) {
+		return errors.Join(append(errs, errors.New("database: it is empty: run `keyreeve init`"))...)
+	}
 	if err != nil {
 		return errors.Join(append(errs, fmt.Errorf("database: %w", err))...)
 	}

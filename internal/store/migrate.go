@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -121,4 +122,23 @@ func appliedMigrations(ctx context.Context, tx runner) (map[int]string, error) {
 		return nil, fmt.Errorf("store: migrations: %w", err)
 	}
 	return applied, nil
+}
+
+// ErrEmpty is what opening a database as it is returns when no migration was ever applied to it.
+var ErrEmpty = errors.New("store: the database is empty")
+
+// notEmpty returns ErrEmpty for a database without migrations.
+func (db *DB) notEmpty(ctx context.Context) error {
+	query := `SELECT count(*) FROM sqlite_master WHERE name = 'migrations'`
+	if db.engine.shared {
+		query = `SELECT count(to_regclass('migrations'))`
+	}
+	var n int
+	if err := db.write.QueryRowContext(ctx, query).Scan(&n); err != nil {
+		return db.engine.failed(err, "store: migrations")
+	}
+	if n == 0 {
+		return ErrEmpty
+	}
+	return nil
 }

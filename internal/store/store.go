@@ -126,6 +126,8 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 		if err := migrate(ctx, db.write, migrations, db.engine); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
+	} else if err := db.notEmpty(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	if err := db.readHead(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())

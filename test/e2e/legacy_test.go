@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,4 +78,69 @@ func lookup(env []string, name string) string {
 		}
 	}
 	return value
+}
+
+// TestLegacyClusterMigrates: a legacy cluster takes tokens of the server application that it names, as Azure's kubelogin gets them, and
+// no other; after its migration it takes those of AKS, and no more those of before.
+func TestLegacyClusterMigrates(t *testing.T) {
+	k := harness.Up(t)
+	p := signIn(t, k)
+	server := p.az("ad", "app", "create", "--display-name", "aks-server", "--query", "appId", "-o", "tsv")
+	object := p.az("ad", "sp", "create", "--id", server, "--query", "id", "-o", "tsv")
+	secret := p.az("ad", "app", "credential", "reset", "--id", server, "--query", "password", "--only-show-errors", "-o", "tsv")
+	other := p.az("ad", "app", "create", "--display-name", "another", "--query", "appId", "-o", "tsv")
+	p.az("ad", "sp", "create", "--id", other, "-o", "none")
+	group := p.az("ad", "group", "create", "--display-name", "admins", "--mail-nickname", "admins", "--query", "id", "-o", "tsv")
+	p.az("group", "create", "-n", "rg", "-l", "eastus", "-o", "none")
+	harness.Must(t, p.env, "clients/az-2.45", "aks", "create", "-g", "rg", "-n", "v1", "--node-count", "1", "--aad-client-app-id", "8aaf8bd5-1bdd-4822-99ad-02bfaa63eea7",
+		"--aad-server-app-id", server, "--aad-server-app-secret", secret, "--aad-tenant-id", k.Admin.TenantID, "--no-ssh-key", "-o", "none")
+	p.az("aks", "get-credentials", "-g", "rg", "-n", "v1", "--admin")
+	p.kubectl("create", "clusterrolebinding", "deployer", "--clusterrole", "view", "--user", object)
+	view := func(path string) string {
+		return p.kubectl("config", "view", "--minify", "--raw", "-o", "jsonpath="+path)
+	}
+	ca, err := base64.StdEncoding.DecodeString(view("{.clusters[0].cluster.certificate-authority-data}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, file := view("{.clusters[0].cluster.server}"), filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := func(app string, more ...string) string {
+		out := harness.Must(t, p.env, "clients/kubelogin", append([]string{
+			"get-token", "-l", "spn", "--client-id", server, "--client-secret", secret, "--tenant-id", k.Admin.TenantID, "--server-id", app,
+			"--authority-host", lookup(p.env, "KEYREEVE_LOGIN_URL") + "/", "--disable-instance-discovery",
+		}, more...)...)
+		var c struct{ Status struct{ Token string } }
+		if err := json.Unmarshal([]byte(out), &c); err != nil || c.Status.Token == "" {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return c.Status.Token
+	}
+	const aks = "6dae42f8-4368-4678-94ff-3960e28e3630"
+	tokens := map[string]string{
+		"its application": token(server), "its application, version 1": token(server, "--legacy"),
+		"another application": token(other), "another application, version 1": token(other, "--legacy"),
+		"AKS": token(aks), "AKS, version 1": token(aks, "--legacy"),
+	}
+	taken := func(of string) bool {
+		stdout, stderr, status := harness.Run(t, append(p.env, "KUBECONFIG=/dev/null"), "clients/kubectl",
+			"--server", address, "--certificate-authority", file, "--token", tokens[of], "get", "pods", "-A")
+		if status != 0 && !strings.Contains(stderr, "You must be logged in") && !strings.Contains(stderr, "Unauthorized") {
+			t.Fatalf("%s: neither taken nor refused: %s%s", of, stdout, stderr)
+		}
+		return status == 0
+	}
+	wanted := func(when, app string) {
+		t.Helper()
+		for of := range tokens {
+			if want := of == app || of == app+", version 1"; taken(of) != want {
+				t.Errorf("%s, token of %s: taken %v, want %v", when, of, !want, want)
+			}
+		}
+	}
+	wanted("legacy", "its application")
+	p.az("aks", "update", "-g", "rg", "-n", "v1", "--enable-aad", "--aad-admin-group-object-ids", group, "-o", "none")
+	wanted("migrated", "AKS")
 }

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/store/postgrestest"
 	"github.com/keyreeve/keyreeve/test/harness"
 )
 
@@ -68,6 +70,10 @@ func runPage(t *testing.T, root string, steps []Step) {
 	if slices.ContainsFunc(steps, func(s Step) bool { return strings.Contains(s.Command, "GITHUB_ISSUER") }) {
 		f := harness.NewForge(t)
 		env = append(append(env, "GITHUB_ISSUER="+f.Issuer(harness.GitHub), "PIPELINES_ISSUER="+f.Issuer(harness.Pipelines)), f.Env()...)
+	}
+	// A database server, for a page that makes a database.
+	if slices.ContainsFunc(steps, func(s Step) bool { return strings.Contains(s.Command, "$PGHOST") }) {
+		env = append(env, "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(postgrestest.Start(t).Port), "PGUSER=postgres")
 	}
 	dir := workDir(t, root)
 	s, err := StartSession(t.Context(), dir, env)

@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
 	"github.com/keyreeve/keyreeve/internal/arm/authorization"
 	"github.com/keyreeve/keyreeve/internal/arm/locks"
+	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/arm/resources"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/rbac"
@@ -24,6 +25,9 @@ type rig struct {
 
 	h      *Handler
 	sealer *seal.Sealer
+	// begun gets the id of each thing (Slow.Test/things) whose making has begun; it is done when release is closed.
+	begun   chan string
+	release chan struct{}
 }
 
 const (
@@ -39,7 +43,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Rig: armtest.New(t), sealer: s}
+	r := &rig{Rig: armtest.New(t), sealer: s, begun: make(chan string, 100), release: make(chan struct{})}
 	r.Update(func(tx *store.Tx) error {
 		return tx.PutResourceGroup(resource.Group{
 			Subscription: ident.MustParse[ident.SubscriptionID](armtest.Sub), Name: "rg", Location: "westus2", State: arm.StateSucceeded,
@@ -52,7 +56,10 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() (stop func()) {
 	runner := &arm.Runner{DB: r.DB, Now: r.Clock.Now, Log: r.Log()}
 	r.h = &Handler{DB: r.DB, World: r.World, Sealer: r.sealer, LoginURL: armtest.LoginURL, Now: r.Clock.Now, Log: r.Log()}
-	contents := []arm.Contents{r.h}
+	identities := &managedidentity.Handler{DB: r.DB, EndpointURL: armtest.LoginURL + "/msi/token", Now: r.Clock.Now}
+	identities.Mount(r.Face)
+	contents := []arm.Contents{r.h, identities}
+	r.slow(runner)
 	r.h.Contents = contents
 	r.h.Mount(r.Face, runner)
 	groups := &resources.Handler{DB: r.DB, World: r.World, Contents: contents}

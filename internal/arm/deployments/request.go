@@ -194,7 +194,7 @@ func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who call
 		}
 	}
 	if a.Mode == complete {
-		extra, err := h.extra(ctx, d, p)
+		extra, err := h.extra(ctx, d, who, p)
 		if err != nil {
 			return err
 		}
@@ -209,12 +209,16 @@ func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who call
 
 // preflightInner looks into a deployment in a template, as far as its parameters are known before it.
 func (h *Handler) preflightInner(ctx context.Context, who caller.Caller, res *template.Resource, made map[string]bool, depth int) error {
-	if depth >= 5 {
-		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'Deployments are nested deeper than 5'.")
+	if depth >= deepest {
+		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'Deployments are nested deeper than %d'.", deepest)
 	}
 	inner, err := read([]byte(template.Write(res.Body)))
 	if err != nil {
 		return err
+	}
+	if inner.Mode == complete {
+		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'The deployment '%s' in the template has the mode Complete; "+
+			"only the outermost deployment may have it'.", res.Name)
 	}
 	d, ok := deploymentAt(res.ID)
 	if !ok || res.Open || made[strings.ToLower(d.Scope())] {
@@ -280,33 +284,6 @@ func joined(trouble []error) error {
 		texts = append(texts[:20], fmt.Sprintf("and %d more", len(texts)-20))
 	}
 	return arm.WithDetails(fault.New(worst, "InvalidTemplateDeployment", "Deployment failed with multiple errors: %s", strings.Join(texts, ", ")), details...)
-}
-
-// extra are the resources of the group that a template does not name.
-func (h *Handler) extra(ctx context.Context, d resource.Deployment, p *template.Plan) ([]arm.GenericResource, error) {
-	if d.Group == "" {
-		return nil, fault.New(fault.Invalid, "InvalidDeploymentMode", "The deployment mode Complete is for resource groups; a subscription takes Incremental.")
-	}
-	named := map[string]bool{}
-	for _, res := range p.Resources {
-		named[strings.ToLower(res.ID)] = true
-	}
-	var out []arm.GenericResource
-	err := h.DB.View(ctx, func(tx *store.Tx) error {
-		for _, c := range h.Contents {
-			list, err := c.Resources(tx, d.Subscription, d.Group)
-			if err != nil {
-				return err
-			}
-			for _, x := range list {
-				if !named[strings.ToLower(x.ID)] {
-					out = append(out, x)
-				}
-			}
-		}
-		return nil
-	})
-	return out, err
 }
 
 // version is an api-version that a type has.

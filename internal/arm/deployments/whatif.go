@@ -62,7 +62,7 @@ func (h *Handler) whatIf(w http.ResponseWriter, r *arm.Request) error {
 
 // untouched tells what happens to the rest of the group.
 func (h *Handler) untouched(r *arm.Request, a asked, p *template.Plan) ([]change, error) {
-	rest, err := h.extra(r.Context(), at(r), p)
+	rest, err := h.extra(r.Context(), at(r), r.Caller, p)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,7 +105,7 @@ func (h *Handler) do(ctx context.Context, op resource.Operation) error {
 		return err
 	}
 	if a.Mode == complete {
-		if err := j.remove(ctx, p); err != nil {
+		if err := j.remove(ctx, who, p); err != nil {
 			return err
 		}
 	}
@@ -256,9 +257,12 @@ func (j *job) step(ctx context.Context, action string, res *template.Resource, d
 }
 
 // remove deletes what the group holds and the template does not name.
-func (j *job) remove(ctx context.Context, p *template.Plan) error {
-	extra, err := j.h.extra(ctx, j.d, p)
+func (j *job) remove(ctx context.Context, who caller.Caller, p *template.Plan) error {
+	extra, err := j.h.extra(ctx, j.d, who, p)
 	if err != nil {
+		return err
+	}
+	if err := j.gone(ctx, extra); err != nil {
 		return err
 	}
 	var details []arm.Detail
@@ -277,6 +281,27 @@ func (j *job) remove(ctx context.Context, p *template.Plan) error {
 		return j.failure(details...)
 	}
 	return nil
+}
+
+// gone ends the deletions of an earlier run, before a restart, of what is no more.
+func (j *job) gone(ctx context.Context, still []arm.GenericResource) error {
+	there := map[string]bool{}
+	for _, x := range still {
+		there[strings.ToLower(x.ID)] = true
+	}
+	ended := func(s resource.DeploymentStep) bool {
+		return s.Action == "Delete" && s.State == running && !there[strings.ToLower(s.Resource)]
+	}
+	if !slices.ContainsFunc(j.d.Steps, ended) {
+		return nil
+	}
+	return j.record(ctx, func(d *resource.Deployment) {
+		for i, s := range d.Steps {
+			if ended(s) {
+				d.Steps[i].State, d.Steps[i].StatusCode, d.Steps[i].EndedAt = succeeded, "OK", j.h.Now().UTC()
+			}
+		}
+	})
 }
 
 // act calls the API in the name of who deploys. The right to do so is asked for anew each time.

@@ -2,6 +2,7 @@ package deployments
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -198,13 +199,7 @@ func (h *Handler) cancel(w http.ResponseWriter, r *arm.Request) error {
 			return fault.New(fault.Conflict, "DeploymentCannotBeCancelled",
 				"The deployment '%s' cannot be cancelled: its provisioning state is '%s'.", d.Name, d.State)
 		}
-		if _, err := arm.CancelOperation(tx, r.Now(), d.Operation, "The deployment was canceled."); err != nil {
-			return err
-		}
-		d.State, d.EndedAt = canceled, r.Now()
-		d.Error = &resource.DeploymentError{Code: "DeploymentCanceled", Message: "The deployment was canceled. What it had begun goes on by itself."}
-		endSteps(&d, r.Now(), canceled)
-		if err := tx.PutDeployment(d); err != nil {
+		if err := cancelRun(tx, r.Now(), d); err != nil {
 			return err
 		}
 		return r.Audit(tx, audit.DeploymentCanceled, d.ID(), nil)
@@ -213,6 +208,37 @@ func (h *Handler) cancel(w http.ResponseWriter, r *arm.Request) error {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// cancelRun ends a deployment, with those in its template that it has begun.
+func cancelRun(tx *store.Tx, now time.Time, d resource.Deployment) error {
+	if _, err := arm.CancelOperation(tx, now, d.Operation, "The deployment was canceled."); err != nil {
+		return err
+	}
+	begun := d.Steps
+	d.Steps = slices.Clone(begun)
+	d.State, d.EndedAt = canceled, now.UTC()
+	d.Error = &resource.DeploymentError{Code: "DeploymentCanceled", Message: "The deployment was canceled. What it had begun goes on by itself."}
+	endSteps(&d, now.UTC(), canceled)
+	if err := tx.PutDeployment(d); err != nil {
+		return err
+	}
+	for _, s := range begun {
+		if s.State != running || !equalFold(s.Type, kind) {
+			continue
+		}
+		inner, err := tx.Deployment(s.Resource)
+		if store.IsNotFound(err) || err == nil && (!inner.Active() || inner.Correlation != d.Correlation) {
+			continue
+		}
+		if err == nil {
+			err = cancelRun(tx, now, inner)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,13 +95,28 @@ func table() []command {
 }
 
 // Commands returns the commands, in their folders.
-func Commands(d Deps) []*cobra.Command {
+func Commands(d Deps) []*cobra.Command { return commands(d, func([]string) bool { return true }) }
+
+// Named returns the command that a command line begins with, in its folders, and no other: to make them all takes longer than most
+// commands. It returns nil if there is none.
+func Named(d Deps, args []string) *cobra.Command {
+	one := commands(d, func(path []string) bool { return len(path) <= len(args) && slices.Equal(path, args[:len(path)]) })
+	if len(one) == 0 {
+		return nil
+	}
+	return one[0]
+}
+
+func commands(d Deps, wanted func(path []string) bool) []*cobra.Command {
 	root := &cobra.Command{}
 	made := map[string]*cobra.Command{"": root}
 	short := groups()
 	for _, c := range table() {
 		parent := root
 		parts := strings.Fields(c.path)
+		if !wanted(parts) {
+			continue
+		}
 		for i := range parts[:len(parts)-1] {
 			path := strings.Join(parts[:i+1], " ")
 			if made[path] == nil {

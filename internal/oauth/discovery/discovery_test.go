@@ -151,6 +151,7 @@ func TestCatalog(t *testing.T) {
 		{"https://management.azure.com", "https://management.azure.com", directory.ResourceManager()},
 		{directory.AKSServer().String(), directory.AKSServer().String(), directory.AKSServer()},
 		{"SPN:" + directory.AKSServer().String(), "spn:" + directory.AKSServer().String(), directory.AKSServer()},
+		{"spn:" + directory.MicrosoftGraph().String(), "spn:" + directory.MicrosoftGraph().String(), directory.MicrosoftGraph()},
 		{"HTTPS://GRAPH.test:8445/", "https://graph.test:8445/", directory.MicrosoftGraph()},
 	} {
 		a, aud, ok := c.Resource(row.name)
@@ -165,7 +166,7 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s: tokens for it are refused by it: %q is not in %q", row.name, aud, c.Audiences(row.id))
 		}
 	}
-	for _, no := range []string{"", "/", "https://arm.test:8444//", directory.AzureCLI().String(), "https://arm.test"} {
+	for _, no := range []string{"", "/", "https://arm.test:8444//", directory.AzureCLI().String(), "https://arm.test", "spn:", "spn:x", "spn:spn:" + directory.AKSServer().String(), "spn:" + directory.AzureCLI().String()} {
 		if _, _, ok := c.Resource(no); ok {
 			t.Errorf("%q is a resource", no)
 		}

@@ -306,6 +306,35 @@ func TestAudienceIsSpelledAsAsked(t *testing.T) {
 	})
 }
 
+// A registered application is named by its appId, with or without spn: before it, at both endpoints; another tenant's is unknown
+// however it is spelled.
+func TestSpellingsOfAppID(t *testing.T) {
+	s := logintest.Start(t)
+	id := s.App.AppID.String()
+	for _, c := range []struct{ path, name, value, aud string }{
+		{"/contoso.test/oauth2/v2.0/token", "scope", id + "/.default", id},
+		{"/contoso.test/oauth2/v2.0/token", "scope", "spn:" + id + "/.default", "spn:" + id},
+		{"/contoso.test/oauth2/v2.0/token", "scope", "SPN:" + strings.ToUpper(id) + "/.default", "spn:" + id},
+		{"/contoso.test/oauth2/token", "resource", id, id},
+		{"/contoso.test/oauth2/token", "resource", "spn:" + id, "spn:" + id},
+		{"/contoso.test/oauth2/token", "resource", "spn:" + id + "/", "spn:" + id},
+	} {
+		a := s.Post(c.path, with(with(secretForm(s), "scope", ""), c.name, c.value)...)
+		if a.Status != http.StatusOK {
+			t.Errorf("%s: %s", c.value, a.Text)
+			continue
+		}
+		if aud := claimsOf(t, a.Str(t, "access_token"))["aud"]; aud != c.aud {
+			t.Errorf("%s: aud is %v, want %s", c.value, aud, c.aud)
+		}
+	}
+	for _, bad := range []string{"spn:" + ident.New[ident.ClientID]().String(), "spn:spn:" + id, "spn:deployer", "spn:"} {
+		if a := s.Post("/contoso.test/oauth2/token", with(with(secretForm(s), "scope", ""), "resource", bad)...); a.Status != http.StatusBadRequest {
+			t.Errorf("%s: %s", bad, a.Text)
+		}
+	}
+}
+
 func TestOptionalParts(t *testing.T) {
 	s := logintest.Start(t)
 	a := s.Post(tokenPath, with(passwordForm(s), "scope", armScope, "client_info", "",
