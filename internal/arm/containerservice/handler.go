@@ -236,11 +236,10 @@ func (h *Handler) list(grouped bool) arm.HandlerFunc {
 		}
 		value := []any{}
 		for _, c := range clusters {
-			ok := all
-			if !ok {
-				if ok, err = r.Allowed(read, c.ResourceID()); err != nil {
-					return err
-				}
+			// Who may read them all may still be denied one.
+			ok, err := r.Allowed(read, c.ResourceID())
+			if err != nil {
+				return err
 			}
 			if ok {
 				value = append(value, c.Render(r.APIVersion))
