@@ -70,8 +70,11 @@ type Handler struct {
 	// those that did.
 	GateURL, GateCA string
 	Gates           Gates
-	Now             func() time.Time
-	Log             *slog.Logger
+	// Contents are the rooms that keep something in resource groups, this one among them: what is in a cluster's node resource
+	// group goes with it.
+	Contents []arm.Contents
+	Now      func() time.Time
+	Log      *slog.Logger
 
 	locks locks
 }
