@@ -229,6 +229,10 @@ func nameCursor(parts []string) (store.NameCursor, error) {
 	return store.NameCursor{Key: parts[0], ID: parts[1]}, nil
 }
 
+// maxNarrowing is how many words of a search narrow what the store reads; every word is held against what it read. The databases
+// take no query of any length.
+const maxNarrowing = 8
+
 // names makes the store's query of what a filter says about names.
 func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
 	q := store.NameQuery{Tenant: rq.caller.Tenant}
@@ -236,6 +240,7 @@ func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
 	q.DisplayName, _ = f.must(opEq, "displayName")
 	q.DisplayPrefix, _ = f.must(opStartswith, "displayName")
 	q.DisplayParts = rq.query.search.mustHave()
+	q.DisplayParts = q.DisplayParts[:min(len(q.DisplayParts), maxNarrowing)]
 	q.Descending = rq.query.orderBy.descending
 	if withNickname {
 		q.MailNickname, _ = f.must(opEq, "mailNickname")
