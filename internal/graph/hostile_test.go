@@ -10,7 +10,9 @@ import (
 // the server's fault.
 func TestHostileQueries(t *testing.T) {
 	b := newBench(t)
-	terms := func(n int, term, joint string) string { return strings.TrimSuffix(strings.Repeat(term+joint, n), joint) }
+	terms := func(n int, term, joint string) string {
+		return strings.TrimSuffix(strings.Repeat(term+joint, n), joint)
+	}
 	for name, row := range map[string]struct {
 		option, text string
 		status       int
