@@ -41,6 +41,18 @@ func nodeGroup(tx *store.Tx, c managedcluster.Cluster) (g resource.Group, there 
 	return g, err == nil && strings.EqualFold(g.ManagedBy, c.ResourceID()), err
 }
 
+// deletable refuses to delete a cluster while a lock keeps its node resource group, or something in it.
+func deletable(tx *store.Tx, c managedcluster.Cluster) error {
+	if c.IsAttached() {
+		return nil
+	}
+	_, there, err := nodeGroup(tx, c)
+	if err != nil || !there {
+		return err
+	}
+	return arm.Locked(tx, c.Subscription, nodeGroupScope(c), true)
+}
+
 // emptyNodeGroup deletes what others put into a cluster's node resource group, which takes no more from then on.
 func (h *Handler) emptyNodeGroup(ctx context.Context, id ident.ClusterID) error {
 	var group resource.Group

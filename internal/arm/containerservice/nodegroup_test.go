@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/arm"
 	"github.com/keyreeve/keyreeve/internal/arm/armtest"
+	locking "github.com/keyreeve/keyreeve/internal/arm/locks"
 	"github.com/keyreeve/keyreeve/internal/arm/managedidentity"
 	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/resource"
@@ -91,6 +92,21 @@ func TestNodeGroupStaysUsable(t *testing.T) {
 	r.h.Contents = append(r.h.Contents, stubborn{r.h})
 	r.ended(r.Do("DELETE", path, armtest.Owner, "").Want(202, ""), resource.Failed)
 	r.Do("PATCH", group, armtest.Owner, `{"tags":{"a":"b"}}`).Want(200, "")
+}
+
+// A lock at the node resource group, or in it, keeps the cluster, whoever deletes it or its own group.
+func TestLockedNodeGroup(t *testing.T) {
+	r, group := nodeGroupRig(t)
+	(&locking.Handler{DB: r.DB, Contents: r.h.Contents}).Mount(r.Face)
+	lock := group + "/providers/Microsoft.Authorization/locks/keep"
+	r.Do("PUT", lock, armtest.Owner, `{"properties":{"level":"CanNotDelete"}}`).Want(201, "")
+	r.Do("DELETE", path, armtest.Owner, "").Want(409, "ScopeLocked")
+	op := r.Ended(r.Do("DELETE", groupPath, armtest.Owner, "").Want(202, "").Header.Get("Location"))
+	if op.Status != resource.Failed || op.ErrorCode != "ScopeLocked" {
+		t.Errorf("deletion of the group: %s %s", op.Status, op.ErrorCode)
+	}
+	r.Do("DELETE", lock, armtest.Owner, "").Want(200, "")
+	r.ended(r.Do("DELETE", path, armtest.Owner, "").Want(202, ""), resource.Succeeded)
 }
 
 // stubborn is a room that deletes nothing.

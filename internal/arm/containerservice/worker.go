@@ -381,6 +381,9 @@ func (h *Handler) setDeleting(tx *store.Tx, id ident.ClusterID, resourceID strin
 	if err != nil || c.ProvisioningState == managedcluster.Deleting {
 		return err
 	}
+	if err := deletable(tx, c); err != nil {
+		return err
+	}
 	c.ProvisioningState = managedcluster.Deleting
 	if err := tx.PutCluster(c); err != nil {
 		return err
