@@ -103,8 +103,8 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	onboard.Handler{
 		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: trust.all(), Clients: s.cfg.Clients, Now: now, Log: log,
 	}.Mount(outer)
-	outer.Handle("/", discovery.FoldPaths(mux))
-	return outer, nil
+	outer.Handle("/", mux)
+	return discovery.FoldPaths(outer), nil
 }
 
 // graphFace builds the Graph API.
