@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/fault"
-	"github.com/keyreeve/keyreeve/internal/resource"
+	"github.com/keyreeve/keyreeve/internal/ident"
 	"github.com/keyreeve/keyreeve/internal/store"
 )
 
@@ -17,18 +17,21 @@ func (f *Face) locked(r *Request) error {
 	if r.Subscription.ID.IsZero() || !r.isWrite() || strings.HasPrefix(r.route.Action, lockActions) {
 		return nil
 	}
-	deletion := r.HTTP.Method == http.MethodDelete
-	var locks []resource.Lock
-	err := f.DB.View(r.Context(), func(tx *store.Tx) (err error) {
-		locks, err = tx.Locks(r.Subscription.ID)
-		return err
+	return f.DB.View(r.Context(), func(tx *store.Tx) error {
+		return Locked(tx, r.Subscription.ID, r.Scope, r.HTTP.Method == http.MethodDelete)
 	})
+}
+
+// Locked refuses the deletion of a scope of a subscription, or a change there, that a lock forbids. The core asks for the scope of
+// every request; a room asks for what else it changes.
+func Locked(tx *store.Tx, sub ident.SubscriptionID, scope string, deletion bool) error {
+	locks, err := tx.Locks(sub)
 	if err != nil {
 		return err
 	}
 	var by []string
 	for _, l := range locks {
-		if l.Forbids(r.Scope, deletion) {
+		if l.Forbids(scope, deletion) {
 			by = append(by, l.Scope)
 		}
 	}
@@ -41,5 +44,5 @@ func (f *Face) locked(r *Request) error {
 	}
 	return GatewayError(fault.New(fault.Conflict, "ScopeLocked",
 		"The scope '%s' cannot perform %s operation because following scope(s) are locked: '%s'. Please remove the lock and try again.",
-		r.Scope, verb, strings.Join(by, "','")))
+		scope, verb, strings.Join(by, "','")))
 }

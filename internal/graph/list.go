@@ -129,7 +129,7 @@ func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) sourc
 		}
 		src := open(tx)
 		filtered := rq.query.filter != nil || rq.query.search != nil
-		match := func(v T) bool { return s.matches(rq.query.filter, v) && s.found(rq.query.search, v) }
+		match := matching(s, rq.query)
 		rows, next, err := src.page(after, rq.query.top, filtered, match)
 		if err != nil {
 			return err
@@ -155,6 +155,12 @@ func listEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) sourc
 	return rq.collection(out)
 }
 
+// matching decides whether an object is in the answer of a query.
+func matching[T any](s schema[T], q options) func(T) bool {
+	filter := s.compile(q.filter)
+	return func(v T) bool { return filter(v) && s.found(q.search, v) }
+}
+
 // countEntities answers the number of objects of a list.
 func countEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) source[T]) error {
 	rq.query.count = true // that is what it asks for
@@ -164,8 +170,7 @@ func countEntities[T any](rq *request, s schema[T], open func(tx *store.Tx) sour
 	var n int64
 	err := rq.view(s.area, func(tx *store.Tx) error {
 		var err error
-		match := func(v T) bool { return s.matches(rq.query.filter, v) && s.found(rq.query.search, v) }
-		n, err = open(tx).count(rq.query.filter != nil || rq.query.search != nil, match)
+		n, err = open(tx).count(rq.query.filter != nil || rq.query.search != nil, matching(s, rq.query))
 		return err
 	})
 	if err != nil {
@@ -229,6 +234,10 @@ func nameCursor(parts []string) (store.NameCursor, error) {
 	return store.NameCursor{Key: parts[0], ID: parts[1]}, nil
 }
 
+// maxNarrowing is how many words of a search narrow what the store reads; every word is held against what it read. The databases
+// take no query of any length.
+const maxNarrowing = 8
+
 // names makes the store's query of what a filter says about names.
 func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
 	q := store.NameQuery{Tenant: rq.caller.Tenant}
@@ -236,6 +245,7 @@ func (rq *request) names(withNickname, withUPN bool) store.NameQuery {
 	q.DisplayName, _ = f.must(opEq, "displayName")
 	q.DisplayPrefix, _ = f.must(opStartswith, "displayName")
 	q.DisplayParts = rq.query.search.mustHave()
+	q.DisplayParts = q.DisplayParts[:min(len(q.DisplayParts), maxNarrowing)]
 	q.Descending = rq.query.orderBy.descending
 	if withNickname {
 		q.MailNickname, _ = f.must(opEq, "mailNickname")

@@ -49,39 +49,35 @@ func (f *filter) fits(kind filterKind) bool {
 }
 
 // matches decides whether v is in the filter's answer. Texts compare without case, as the store compares them.
-func (s schema[T]) matches(f *filter, v T) bool {
+func (s schema[T]) matches(f *filter, v T) bool { return s.compile(f)(v) }
+
+// compile makes a filter into a function, for those who hold many rows against it: what a name means is looked up once.
+func (s schema[T]) compile(f *filter) func(T) bool {
 	if f == nil {
-		return true
+		return func(T) bool { return true }
+	}
+	terms := make([]func(T) bool, len(f.terms))
+	for i := range f.terms {
+		terms[i] = s.compile(&f.terms[i])
 	}
 	switch f.op {
 	case opAnd:
-		for i := range f.terms {
-			if !s.matches(&f.terms[i], v) {
-				return false
-			}
-		}
-		return true
+		return func(v T) bool { return !slices.ContainsFunc(terms, func(t func(T) bool) bool { return !t(v) }) }
 	case opOr:
-		for i := range f.terms {
-			if s.matches(&f.terms[i], v) {
-				return true
-			}
-		}
-		return false
+		return func(v T) bool { return slices.ContainsFunc(terms, func(t func(T) bool) bool { return t(v) }) }
 	case opNot:
-		return !s.matches(&f.terms[0], v)
+		return func(v T) bool { return !terms[0](v) }
 	case opEq, opNe, opGt, opGe, opLt, opLe, opStartswith, opEndswith, opAny:
 	}
 	p, ok := s.find(f.name)
 	if !ok {
-		return false
+		return func(T) bool { return false }
 	}
-	if f.op == opNe {
-		eq := *f
-		eq.op = opEq
-		return !eq.holds(p.value(v))
+	one, not := *f, f.op == opNe
+	if not {
+		one.op = opEq
 	}
-	return f.holds(p.value(v))
+	return func(v T) bool { return one.holds(p.value(v)) != not }
 }
 
 // holds decides one comparison but ne.

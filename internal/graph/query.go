@@ -72,11 +72,13 @@ func (o order) String() string {
 	return o.property
 }
 
-// parseSelect reads a list of properties; * and what is empty count for nothing.
+// parseSelect reads a list of properties; * and what is empty count for nothing, and each name counts once.
 func parseSelect(text string) []string {
 	var out []string
+	seen := map[string]bool{}
 	for n := range strings.SplitSeq(text, ",") {
-		if n = strings.TrimSpace(n); n != "" && n != "*" {
+		if n = strings.TrimSpace(n); n != "" && n != "*" && !seen[fold(n)] {
+			seen[fold(n)] = true
 			out = append(out, n)
 		}
 	}

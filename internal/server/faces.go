@@ -103,8 +103,8 @@ func (s *Server) loginFace(catalog *directory.Catalog, hasher *proof.Hasher) (ht
 	onboard.Handler{
 		Login: e.Login, ARM: e.ARM, Graph: e.Graph, CA: trust.all(), Clients: s.cfg.Clients, Now: now, Log: log,
 	}.Mount(outer)
-	outer.Handle("/", discovery.FoldPaths(mux))
-	return outer, nil
+	outer.Handle("/", mux)
+	return discovery.FoldPaths(outer), nil
 }
 
 // graphFace builds the Graph API.
@@ -219,7 +219,7 @@ func (s *Server) armFace(catalog *directory.Catalog, driver *embedded.Supervisor
 	identities := &managedidentity.Handler{DB: s.db, EndpointURL: e.Login + metadata.Path, Now: s.cfg.Now}
 	templates := &deployments.Handler{DB: s.db, World: s.world, Sealer: s.sealer, LoginURL: e.Login, Now: s.cfg.Now, Log: s.log}
 	contents := []arm.Contents{templates, aks, identities} // clusters go before the identities that they use
-	templates.Contents = contents
+	templates.Contents, aks.Contents = contents, contents
 	groups := &resources.Handler{DB: s.db, World: s.world, Contents: contents}
 	roles := &authorization.Handler{DB: s.db, World: s.world, Contents: contents, Own: s.ownRules(m)}
 	runner := &arm.Runner{DB: s.db, Now: s.cfg.Now, Log: s.log}

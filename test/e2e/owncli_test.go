@@ -445,11 +445,11 @@ func pairIdentities(p commandPair) {
 	p.twin("identity", "create", "-g", "idents", "-n", "NAME", "--tags", "a=b")
 	p.twin("identity", "show", "-g", "idents", "-n", "NAME")
 	p.same("identity", "list", "-g", "idents")
-	p.twin("identity", "federated-credential", "create", "-g", "idents", "--identity-name", "NAME", "-n", "ci-main", "--issuer", "https://ci.example", "--subject", "repo:main")
+	p.twin("identity", "federated-credential", "create", "-g", "idents", "--identity-name", "NAME", "-n", "ci-main", "--issuer", "https://ci.example", "--subject", "repo:main", "--audiences", "api://AzureADTokenExchange")
 	p.twin("identity", "federated-credential", "list", "-g", "idents", "--identity-name", "NAME")
 	p.twin("identity", "list-resources", "-g", "idents", "-n", "NAME")
 	p.twin("identity", "delete", "-g", "idents", "-n", "NAME")
-	p.same("group", "delete", "-n", "idents", "--yes")
+	harness.Must(p.t, p.env, "keyreeve", "group", "delete", "-n", "idents", "--yes") // it is both's
 }
 
 // pairCredentials wants the same kubeconfigs of both, merged into the same file.

@@ -70,8 +70,11 @@ type Handler struct {
 	// those that did.
 	GateURL, GateCA string
 	Gates           Gates
-	Now             func() time.Time
-	Log             *slog.Logger
+	// Contents are the rooms that keep something in resource groups, this one among them: what is in a cluster's node resource
+	// group goes with it.
+	Contents []arm.Contents
+	Now      func() time.Time
+	Log      *slog.Logger
 
 	locks locks
 }
@@ -236,11 +239,10 @@ func (h *Handler) list(grouped bool) arm.HandlerFunc {
 		}
 		value := []any{}
 		for _, c := range clusters {
-			ok := all
-			if !ok {
-				if ok, err = r.Allowed(read, c.ResourceID()); err != nil {
-					return err
-				}
+			// Who may read them all may still be denied one.
+			ok, err := r.Allowed(read, c.ResourceID())
+			if err != nil {
+				return err
 			}
 			if ok {
 				value = append(value, c.Render(r.APIVersion))

@@ -134,6 +134,9 @@ func letManage(tx *store.Tx, c managedcluster.Cluster) error {
 	if err := tx.DeleteAssignment(a.ID); err != nil && !store.IsNotFound(err) {
 		return err
 	}
+	if _, there, err := nodeGroup(tx, c); err != nil || !there {
+		return err
+	}
 	if err := tx.PutAssignment(a); err != nil && !store.IsExists(err) {
 		return err
 	}

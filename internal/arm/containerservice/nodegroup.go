@@ -1,6 +1,7 @@
 package containerservice
 
 import (
+	"context"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/arm"
@@ -30,13 +31,75 @@ func putNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
 	})
 }
 
-// deleteNodeGroup removes a cluster's node resource group with the role assignments and locks at it and below.
-func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
-	g, err := tx.ResourceGroup(c.Subscription, c.NodeResourceGroup)
+// nodeGroup returns a cluster's node resource group. One of that name that is not the cluster's is somebody else's, who made it
+// after the cluster's was deleted: the cluster has no say there.
+func nodeGroup(tx *store.Tx, c managedcluster.Cluster) (g resource.Group, there bool, err error) {
+	g, err = tx.ResourceGroup(c.Subscription, c.NodeResourceGroup)
+	if store.IsNotFound(err) {
+		return g, false, nil
+	}
+	return g, err == nil && strings.EqualFold(g.ManagedBy, c.ResourceID()), err
+}
+
+// deletable refuses to delete a cluster while a lock keeps its node resource group, or something in it.
+func deletable(tx *store.Tx, c managedcluster.Cluster) error {
+	if c.IsAttached() {
+		return nil
+	}
+	_, there, err := nodeGroup(tx, c)
+	if err != nil || !there {
+		return err
+	}
+	return arm.Locked(tx, c.Subscription, nodeGroupScope(c), true)
+}
+
+// emptyNodeGroup deletes what others put into a cluster's node resource group, which takes no more from then on.
+func (h *Handler) emptyNodeGroup(ctx context.Context, id ident.ClusterID) error {
+	var group resource.Group
+	there := false
+	_, err := h.DB.Update(ctx, func(tx *store.Tx) error {
+		c, err := tx.Cluster(id)
+		if err != nil || c.IsAttached() {
+			return ignoreMissing(err)
+		}
+		if group, there, err = nodeGroup(tx, c); err != nil || !there || group.State == arm.StateDeleting {
+			return err
+		}
+		group.State = arm.StateDeleting
+		return tx.PutResourceGroup(group)
+	})
+	if err != nil || !there {
+		return err
+	}
+	for _, c := range h.Contents {
+		if err := c.DeleteAll(ctx, group.Subscription, group.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepNodeGroup lets a node resource group be used again, when its cluster could not be deleted.
+func keepNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
+	g, there, err := nodeGroup(tx, c)
+	if err != nil || !there || g.State != arm.StateDeleting {
+		return err
+	}
+	g.State = arm.StateSucceeded
+	return tx.PutResourceGroup(g)
+}
+
+func ignoreMissing(err error) error {
 	if store.IsNotFound(err) {
 		return nil
 	}
-	if err != nil {
+	return err
+}
+
+// deleteNodeGroup removes a cluster's node resource group with the role assignments and locks at it and below.
+func deleteNodeGroup(tx *store.Tx, c managedcluster.Cluster) error {
+	g, there, err := nodeGroup(tx, c)
+	if err != nil || !there {
 		return err
 	}
 	scope := nodeGroupScope(c)

@@ -142,6 +142,15 @@ func (h *Handler) cameUp(tx *store.Tx, op resource.Operation) error {
 
 // failed ends an operation that did not reach its end. One of an agent pool fails the pool alone.
 func (h *Handler) failed(tx *store.Tx, op resource.Operation, _ error) error {
+	in, err := inputOf(op)
+	if err != nil {
+		return err
+	}
+	if c, err := tx.Cluster(in.Cluster); err == nil && !c.IsAttached() {
+		if err := keepNodeGroup(tx, c); err != nil {
+			return err
+		}
+	}
 	return h.conclude(tx, op, func(c managedcluster.Cluster, in input) managedcluster.Cluster {
 		switch {
 		case in.Pool == "":
@@ -190,7 +199,7 @@ func (h *Handler) takeDown(ctx context.Context, op resource.Operation) error {
 	if err := h.Driver.Delete(ctx, id); err != nil {
 		return fault.Wrap(err, "cluster %s", id)
 	}
-	return nil
+	return h.emptyNodeGroup(ctx, id)
 }
 
 // wentAway forgets a cluster: role assignments at it and below, the identities that are its own, and itself. What these
@@ -370,6 +379,9 @@ func (h *Handler) setDeleting(tx *store.Tx, id ident.ClusterID, resourceID strin
 		return nil
 	}
 	if err != nil || c.ProvisioningState == managedcluster.Deleting {
+		return err
+	}
+	if err := deletable(tx, c); err != nil {
 		return err
 	}
 	c.ProvisioningState = managedcluster.Deleting

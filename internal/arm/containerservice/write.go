@@ -336,6 +336,9 @@ func (h *Handler) delete(w http.ResponseWriter, r *arm.Request) error {
 		if err != nil && !store.IsNotFound(err) {
 			return err
 		}
+		if err := deletable(tx, c); err != nil {
+			return err
+		}
 		op, err = r.StartOperation(tx, arm.NewOperation{
 			Resource: c.ResourceID(), Verb: managedcluster.Deleting, Location: c.Location, Final: http.StatusNoContent, Input: input{Cluster: c.ID},
 		})

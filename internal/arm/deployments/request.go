@@ -170,12 +170,54 @@ func (h *Handler) plan(ctx context.Context, d resource.Deployment, who caller.Ca
 	return t.Expand(in)
 }
 
-// preflight refuses a plan in which there is something that the caller may not do, before any of it is done. Depth counts
-// deployments in deployments.
-func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who caller.Caller, a asked, p *template.Plan, depth int) error {
+// Bounds of deployments in deployments. A few lines can unfold into any number of them: each may be there 800 times.
+const (
+	maxNested   = 5
+	maxUnfolded = 4000     // resources of a template with all that are nested in it; ours
+	maxText     = 64 << 20 // bytes of the deployments that are nested in a template; ours
+)
+
+// unfolding counts what a template holds.
+type unfolding struct {
+	depth int // of deployments in deployments
+	// resources and bytes may still come.
+	resources, bytes *int
+}
+
+func unfold() unfolding {
+	resources, bytes := maxUnfolded, maxText
+	return unfolding{resources: &resources, bytes: &bytes}
+}
+
+// spend counts resources and bytes, and refuses those that are too many.
+func (u unfolding) spend(resources, bytes int) error {
+	*u.resources -= resources
+	*u.bytes -= bytes
+	switch {
+	case *u.resources < 0:
+		return fault.New(fault.Invalid, "InvalidTemplate",
+			"Deployment template validation failed: 'The template and the deployments in it have more than %d resources'.", maxUnfolded)
+	case *u.bytes < 0:
+		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'The deployments in the template have more than %d bytes'.", maxText)
+	}
+	return nil
+}
+
+func tooDeep() error {
+	return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'Deployments are nested deeper than %d'.", maxNested)
+}
+
+// preflight refuses a plan in which there is something that the caller may not do, before any of it is done.
+func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who caller.Caller, a asked, p *template.Plan, u unfolding) error {
+	if err := u.spend(len(p.Resources), 0); err != nil {
+		return err
+	}
 	made := map[string]bool{}
 	var trouble []error
 	for _, res := range p.Resources {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if equalFold(res.Type, "Microsoft.Resources/resourceGroups") {
 			made[strings.ToLower(res.ID)] = true
 		}
@@ -184,10 +226,10 @@ func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who call
 			err = nil
 		}
 		if err == nil && equalFold(res.Type, kind) {
-			err = h.preflightInner(ctx, who, res, made, depth)
+			err = h.preflightInner(ctx, who, res, made, u)
 		}
 		if err != nil {
-			if fault.Is(err, fault.Unavailable) {
+			if fault.Is(err, fault.Unavailable) || u.spend(0, 0) != nil {
 				return err
 			}
 			trouble = append(trouble, refusal(res, err))
@@ -208,17 +250,21 @@ func (h *Handler) preflight(ctx context.Context, d resource.Deployment, who call
 }
 
 // preflightInner looks into a deployment in a template, as far as its parameters are known before it.
-func (h *Handler) preflightInner(ctx context.Context, who caller.Caller, res *template.Resource, made map[string]bool, depth int) error {
-	if depth >= deepest {
-		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'Deployments are nested deeper than %d'.", deepest)
+func (h *Handler) preflightInner(ctx context.Context, who caller.Caller, res *template.Resource, made map[string]bool, u unfolding) error {
+	text := template.Write(res.Body)
+	if err := u.spend(0, len(text)); err != nil {
+		return err
 	}
-	inner, err := read([]byte(template.Write(res.Body)))
+	inner, err := read([]byte(text))
 	if err != nil {
 		return err
 	}
 	if inner.Mode == complete {
 		return fault.New(fault.Invalid, "InvalidTemplate", "Deployment template validation failed: 'The deployment '%s' in the template has the mode Complete; "+
 			"only the outermost deployment may have it'.", res.Name)
+	}
+	if u.depth++; u.depth+levels(inner.Template) > maxNested {
+		return tooDeep()
 	}
 	d, ok := deploymentAt(res.ID)
 	if !ok || res.Open || made[strings.ToLower(d.Scope())] {
@@ -229,7 +275,29 @@ func (h *Handler) preflightInner(ctx context.Context, who caller.Caller, res *te
 	if err != nil {
 		return err
 	}
-	return h.preflight(ctx, d, who, inner, p, depth+1)
+	return h.preflight(ctx, d, who, inner, p, u)
+}
+
+// levels is how deep deployments are nested in a template, as it is written.
+func levels(t *template.Object) int {
+	deepest := 0
+	list, _ := t.Get("resources")
+	resources, _ := list.([]any)
+	if named, ok := list.(*template.Object); ok { // resources by name, in newer templates
+		for _, x := range named.All() {
+			resources = append(resources, x)
+		}
+	}
+	for _, x := range resources {
+		if o, ok := x.(*template.Object); ok {
+			inner, _ := o.Child("properties").Get("template")
+			if t, ok := inner.(*template.Object); ok {
+				deepest = max(deepest, 1+levels(t))
+			}
+			deepest = max(deepest, levels(o))
+		}
+	}
+	return deepest
 }
 
 // deploymentAt reads the id of a deployment.

@@ -31,7 +31,7 @@ type propertyChange struct {
 func (h *Handler) whatIf(w http.ResponseWriter, r *arm.Request) error {
 	d, a, p, err := h.prepare(w, r)
 	if err == nil {
-		err = h.preflight(r.Context(), d, r.Caller, a, p, 0)
+		err = h.preflight(r.Context(), d, r.Caller, a, p, unfold())
 	}
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (h *Handler) prepare(w http.ResponseWriter, r *arm.Request) (resource.Deplo
 func (h *Handler) validate(w http.ResponseWriter, r *arm.Request) error {
 	d, a, p, err := h.prepare(w, r)
 	if err == nil {
-		err = h.preflight(r.Context(), d, r.Caller, a, p, 0)
+		err = h.preflight(r.Context(), d, r.Caller, a, p, unfold())
 	}
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (h *Handler) validate(w http.ResponseWriter, r *arm.Request) error {
 func (h *Handler) put(w http.ResponseWriter, r *arm.Request) error {
 	d, a, p, err := h.prepare(w, r)
 	if err == nil {
-		err = h.preflight(r.Context(), d, r.Caller, a, p, 0)
+		err = h.preflight(r.Context(), d, r.Caller, a, p, unfold())
 	}
 	if err != nil {
 		return err

@@ -20,13 +20,18 @@ type associated struct {
 	SubscriptionName string `json:"subscriptionDisplayName"`
 }
 
-// associated lists the resources that the identity is assigned to, of the whole tenant.
+// associated lists the resources that the identity is assigned to, of the whole tenant: those that the caller may read.
 func (h *Handler) associated(_ http.ResponseWriter, r *arm.Request) error {
 	value := []associated{}
-	add := func(sub resource.Subscription, group, name, kind, id string) {
+	add := func(sub resource.Subscription, group, name, kind, id string) error {
+		ok, err := r.Allowed(kind+"/read", id)
+		if err != nil || !ok {
+			return err
+		}
 		value = append(value, associated{
 			ID: id, Name: name, Type: kind, Group: group, Subscription: sub.ID.String(), SubscriptionName: sub.DisplayName,
 		})
+		return nil
 	}
 	err := h.DB.View(r.Context(), func(tx *store.Tx) error {
 		i, err := find(tx, r)
@@ -48,12 +53,16 @@ func (h *Handler) associated(_ http.ResponseWriter, r *arm.Request) error {
 			}
 			for _, host := range hosts {
 				if a, ok := host.AssignedTo(i.ID()); ok && a.Principal == i.Principal {
-					add(sub, host.Group, host.Name, strings.ToLower(resource.HostType), host.ID())
+					if err := add(sub, host.Group, host.Name, strings.ToLower(resource.HostType), host.ID()); err != nil {
+						return err
+					}
 				}
 			}
 			for _, c := range clusters {
 				if c.Subscription == sub.ID && c.Uses(i.ID()) {
-					add(sub, c.Group, c.Name, strings.ToLower(managedcluster.Type), c.ResourceID())
+					if err := add(sub, c.Group, c.Name, strings.ToLower(managedcluster.Type), c.ResourceID()); err != nil {
+						return err
+					}
 				}
 			}
 		}

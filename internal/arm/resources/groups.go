@@ -169,8 +169,8 @@ func (h *Handler) putGroup(_ http.ResponseWriter, r *arm.Request) error {
 			}
 		}
 		g.Tags = body.Tags
-		if body.ManagedBy != nil {
-			g.ManagedBy = *body.ManagedBy
+		if err := h.manage(tx, &g, body.ManagedBy); err != nil {
+			return err
 		}
 		group = g
 		return h.writeGroup(tx, r, g)
@@ -209,8 +209,8 @@ func (h *Handler) patchGroup(_ http.ResponseWriter, r *arm.Request) error {
 		if body.Tags != nil {
 			g.Tags = body.Tags
 		}
-		if body.ManagedBy != nil {
-			g.ManagedBy = *body.ManagedBy
+		if err := h.manage(tx, &g, body.ManagedBy); err != nil {
+			return err
 		}
 		group = g
 		return h.writeGroup(tx, r, g)
@@ -364,6 +364,27 @@ func notManaged(g resource.Group) error {
 	}
 	return fault.New(fault.Conflict, "ResourceGroupDeletionBlocked",
 		"The resource group '%s' is managed by '%s' and goes with it: delete that instead.", g.Name, g.ManagedBy)
+}
+
+// manage says what a group is managed by, if that is to change. What manages it now, and is there, does not give it away.
+func (h *Handler) manage(tx *store.Tx, g *resource.Group, by *string) error {
+	if by == nil || strings.EqualFold(*by, g.ManagedBy) {
+		return nil
+	}
+	if id, err := ident.ParseResourceID(g.ManagedBy); err == nil {
+		for _, c := range h.Contents {
+			there, _, err := c.Exists(tx, id)
+			if err != nil {
+				return err
+			}
+			if there {
+				return fault.New(fault.Conflict, "ResourceGroupManagedByMismatch",
+					"The resource group '%s' is managed by '%s', and cannot be managed by '%s'.", g.Name, g.ManagedBy, *by)
+			}
+		}
+	}
+	g.ManagedBy = *by
+	return nil
 }
 
 // groupInput is what the deletion of a group needs to know besides its key.

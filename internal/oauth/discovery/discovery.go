@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +51,8 @@ func (h Handler) Mount(mux *http.ServeMux) {
 }
 
 // FoldPaths makes the token service's paths match without regard to letter case and doubled slashes, as Entra's do.
-// Other paths pass unchanged.
+// Other paths pass unchanged, or are nobody's if they are not clean: a mux would answer with a redirect of status 307, which sends
+// what was posted once more (RFC 9700 4.12). So it stands before every mux.
 func FoldPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if folded := fold(r.URL.Path); folded != r.URL.Path {
@@ -60,13 +62,17 @@ func FoldPaths(next http.Handler) http.Handler {
 			r2.URL = &u
 			r = &r2
 		}
+		if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			http.NotFound(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // fold returns the form of a path under which it is mounted, or the path itself if it is none of ours.
-func fold(path string) string {
-	folded := strings.ToLower(path)
+func fold(sent string) string {
+	folded := strings.ToLower(sent)
 	for strings.Contains(folded, "//") {
 		folded = strings.ReplaceAll(folded, "//", "/")
 	}
@@ -75,7 +81,7 @@ func fold(path string) string {
 		ours = ours || strings.Contains(folded, part)
 	}
 	if !ours {
-		return path
+		return sent
 	}
 	return folded
 }
