@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	exactjson "github.com/go-jose/go-jose/v4/json"
 )
 
 // Assertion is a signed statement that an application presents instead of a secret (RFC 7521, 7523): about itself, signed
@@ -58,7 +59,8 @@ func ParseAssertion(text string) (Assertion, error) {
 		NotBefore *float64        `json:"nbf"`
 		IssuedAt  *float64        `json:"iat"`
 	}
-	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c); err != nil {
+	// An issuer may let its people name claims of their own: SUB is not sub, and a claim that is there twice is no claim.
+	if err := exactjson.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c); err != nil {
 		return Assertion{}, errors.New("its claims cannot be read")
 	}
 	a := Assertion{Issuer: c.Issuer, Subject: c.Subject, ID: c.ID, jws: jws}
@@ -107,13 +109,22 @@ func parseJWS(text string) (*jose.JSONWebSignature, error) {
 	return jws, nil
 }
 
-// VerificationKey returns a published key (RFC 7517) if it is a public one that is meant for checking signatures.
+// The sizes of RSA keys that count: smaller ones do not hold (RFC 7518 3.3), larger ones keep the processor busy.
+const (
+	minRSA = 2048
+	maxRSA = 8192
+)
+
+// VerificationKey returns a published key (RFC 7517) if it is a public one of a good size that is meant for checking signatures.
 func VerificationKey(raw []byte) (jose.JSONWebKey, bool) {
 	var k jose.JSONWebKey
 	var meant struct {
 		Ops []string `json:"key_ops"`
 	}
 	if k.UnmarshalJSON(raw) != nil || json.Unmarshal(raw, &meant) != nil {
+		return k, false
+	}
+	if p, ok := k.Key.(*rsa.PublicKey); ok && (p.N.BitLen() < minRSA || p.N.BitLen() > maxRSA || p.E < 3) {
 		return k, false
 	}
 	ops := len(meant.Ops) == 0 || slices.Contains(meant.Ops, "verify")

@@ -1,6 +1,7 @@
 package proof_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -40,4 +41,53 @@ func FuzzAssertion(f *testing.F) {
 			t.Fatal("trusted without a credential")
 		}
 	})
+}
+
+// TestClaimsAreReadExactly: names of claims have one spelling (RFC 7519 4), and each claim is there once; otherwise whoever adds a
+// claim of their own to an issuer's tokens could stand for somebody else.
+func TestClaimsAreReadExactly(t *testing.T) {
+	token := func(claims string) string {
+		b64 := base64.RawURLEncoding.EncodeToString
+		return b64([]byte(`{"alg":"RS256"}`)) + "." + b64([]byte(claims)) + ".AA"
+	}
+	const rest = `"iss":"i","aud":"a","exp":1`
+	for _, name := range []string{"SUB", "Sub", "\u017fub", "s\u0055b"} {
+		for _, claims := range []string{`{"sub":"own","` + name + `":"other",` + rest + `}`, `{"` + name + `":"other","sub":"own",` + rest + `}`} {
+			if a, err := proof.ParseAssertion(token(claims)); err != nil || a.Subject != "own" {
+				t.Errorf("%s: subject %q, %v", claims, a.Subject, err)
+			}
+		}
+	}
+	for _, claims := range []string{
+		`{"sub":"own","sub":"other",` + rest + `}`, `{"s\u0075b":"other","sub":"own",` + rest + `}`, `{"aud":["a"],"sub":"own",` + rest + `}`,
+	} {
+		if a, err := proof.ParseAssertion(token(claims)); err == nil {
+			t.Errorf("%s is taken for %q", claims, a.Subject)
+		}
+	}
+}
+
+// TestVerificationKeys: what is published as a key counts only if it is public, for signatures, and of a size that holds (RFC 7518 3.3).
+func TestVerificationKeys(t *testing.T) {
+	modulus := func(bits int) string {
+		n := make([]byte, bits/8)
+		for i := range n {
+			n[i] = 0xff
+		}
+		return base64.RawURLEncoding.EncodeToString(n)
+	}
+	for text, want := range map[string]bool{
+		`{"kty":"RSA","e":"AQAB","n":"` + modulus(2048) + `"}`:                       true,
+		`{"kty":"RSA","e":"AQAB","n":"` + modulus(1024) + `"}`:                       false,
+		`{"kty":"RSA","e":"AQAB","n":"` + modulus(512) + `"}`:                        false,
+		`{"kty":"RSA","e":"AQAB","n":"` + modulus(32768) + `"}`:                      false,
+		`{"kty":"RSA","e":"AQ","n":"` + modulus(2048) + `"}`:                         false,
+		`{"kty":"oct","k":"AAAA"}`:                                                   false,
+		`{"kty":"RSA","use":"enc","e":"AQAB","n":"` + modulus(2048) + `"}`:           false,
+		`{"kty":"RSA","key_ops":["encrypt"],"e":"AQAB","n":"` + modulus(2048) + `"}`: false,
+	} {
+		if _, ok := proof.VerificationKey([]byte(text)); ok != want {
+			t.Errorf("%.60s…: %v", text, ok)
+		}
+	}
 }
