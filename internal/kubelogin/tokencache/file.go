@@ -5,13 +5,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 // readFile reads a file of the cache if it is one, and the person's own: in a folder that others may write to, another's
 // key would seal tokens for them, and a pipe would wait for ever.
 func (c *Cache) readFile(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|noWaiting, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// noWaiting opens a pipe without waiting for its other end.
+const noWaiting = syscall.O_NONBLOCK
+
 // ownerOf is who a file belongs to.
 func ownerOf(info fs.FileInfo) (int, bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
