@@ -1,11 +1,16 @@
 package proof_test
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/keyring/keytest"
 	"github.com/keyreeve/keyreeve/internal/proof"
 )
 
@@ -63,6 +68,28 @@ func TestClaimsAreReadExactly(t *testing.T) {
 	} {
 		if a, err := proof.ParseAssertion(token(claims)); err == nil {
 			t.Errorf("%s is taken for %q", claims, a.Subject)
+		}
+	}
+}
+
+// TestHeadersInAnyOrder: a signature is over the header as it was written. MSAL for .NET puts x5c behind x5t#S256, and others write spaces.
+func TestHeadersInAnyOrder(t *testing.T) {
+	key := keytest.Private(t, 1)
+	b64 := base64.RawURLEncoding.EncodeToString
+	for _, header := range []string{
+		`{"alg":"PS256","typ":"JWT"}`, `{"typ":"JWT","alg":"PS256","x5t":"AAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, `{ "typ" : "JWT", "alg" : "PS256" }`, `{"typ":"J\u0057T","alg":"PS256"}`,
+	} {
+		for salt, want := range map[int]bool{rsa.PSSSaltLengthEqualsHash: true, 20: false} {
+			text := b64([]byte(header)) + "." + b64([]byte(`{"iss":"i","aud":"a","exp":1}`))
+			sum := sha256.Sum256([]byte(text))
+			signature, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: salt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := proof.ParseAssertion(text + "." + b64(signature))
+			if err != nil || a.Verify(&key.PublicKey) != want {
+				t.Errorf("%s with a salt of %d: %v, %v", header, salt, !want, err)
+			}
 		}
 	}
 }
