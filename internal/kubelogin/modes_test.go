@@ -176,6 +176,8 @@ func TestModes(t *testing.T) {
 		{"spn by environment", append(common, "-l", "spn"), []string{"AZURE_CLIENT_ID=" + client, "AZURE_CLIENT_SECRET=s"}, ""},
 		{"spn secret legacy", append(public, "-l", "spn", "--client-secret", "s", "--legacy"), nil, ""},
 		{"spn secret pop", append(append(public, "-l", "spn", "--client-secret", "s"), pop...), nil, ""},
+		{"spn secret legacy pop", append(append(public, "-l", "spn", "--client-secret", "s", "--legacy"), pop...), nil, ""},
+		{"spn PEM legacy pop", append(append(public, "-l", "spn", "--client-certificate", certs["good.pem"], "--legacy"), pop...), nil, ""},
 		{"spn PEM", append(public, "-l", "spn", "--client-certificate", certs["good.pem"]), nil, ""},
 		{"spn PFX", append(public, "-l", "spn", "--client-certificate", certs["legacy.pfx"], "--client-certificate-password", "pw"), nil, ""},
 		{"spn PFX without password", append(public, "-l", "spn", "--client-certificate", certs["open.pfx"]), nil, ""},
