@@ -43,14 +43,20 @@ type history struct {
 	members   map[int][]string  // by group: "user 1", "group 2"
 	sessions  map[int]session.Session
 	assigned  map[int][2]string // "user 1", scope
-	roles     map[int]bool      // definitions that are there
-	admin     int               // the admin group
+	roles     map[int]bool      // definitions that are there, and whether they give pods
+	denied    map[int]denied
+	below     bool   // the second management group is in the first
+	in        string // the management group that the subscription is in
+	admin     int    // the admin group
 }
+
+// denied is a deny assignment: whom it is about, or "" for everyone, whom it leaves out, if anybody, and where.
+type denied struct{ who, except, scope string }
 
 func newHistory() *history {
 	return &history{
 		now: clock(), enabled: map[int]bool{}, validFrom: map[int]time.Time{}, groups: map[int]bool{}, members: map[int][]string{},
-		sessions: map[int]session.Session{}, assigned: map[int][2]string{}, roles: map[int]bool{},
+		sessions: map[int]session.Session{}, assigned: map[int][2]string{}, roles: map[int]bool{}, denied: map[int]denied{},
 	}
 }
 
@@ -80,14 +86,34 @@ func (h *history) may(user, at int, namespace string) bool {
 	if is[fmt.Sprint("group ", h.admin)] {
 		return true
 	}
+	for _, d := range h.denied {
+		if (d.who == "" || is[d.who]) && !is[d.except] && h.covers(d.scope, namespace) {
+			return false
+		}
+	}
 	for n, a := range h.assigned {
-		wide := a[1] != "/namespaces/dev"
-		if is[a[0]] && h.roles[n%2] && (wide || namespace == "dev") {
+		if is[a[0]] && h.roles[n%2] && h.covers(a[1], namespace) {
 			return true
 		}
 	}
 	return false
 }
+
+// covers says whether what is written at a scope counts in a namespace of the cluster.
+func (h *history) covers(scope, namespace string) bool {
+	switch scope {
+	case "/namespaces/dev":
+		return namespace == "dev"
+	case "mg0":
+		return h.in == "mg0" || h.in == "mg1" && h.below
+	case "mg1":
+		return h.in == "mg1"
+	}
+	return true
+}
+
+// assignable is where things are assigned: the cluster, a namespace of it, and what is above.
+var assignable = []string{"", "/namespaces/dev", "rg", "sub", "mg0", "mg1", "root"}
 
 // All ids are even ones, which are of the first tenant.
 func holderID(name string) ident.ObjectID {
@@ -105,7 +131,7 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 	somebody := func() string {
 		return fmt.Sprint([]string{"user ", "group "}[draw(2)], draw(cast))
 	}
-	switch draw(20) {
+	switch draw(28) {
 	case 0, 1:
 		on, from := draw(3) > 0, h.validFrom[k]
 		if draw(4) == 0 {
@@ -148,15 +174,71 @@ func (h *history) write(draw func(int) int, tx *store.Tx) error {
 		}
 		return then(tx.PutSession(s), func() { h.sessions[k] = s })
 	case 14, 15:
-		who, scope := somebody(), []string{"", "/namespaces/dev", "rg", "sub"}[draw(4)]
+		who, scope := somebody(), assignable[draw(len(assignable))]
 		return then(tx.PutAssignment(rbac.Assignment{ID: aid(2 * k), Tenant: tid(0), Scope: placeOf(scope), RoleDefinitionID: rid(2 * (k % 2)), PrincipalID: holderID(who)}),
 			func() { h.assigned[k] = [2]string{who, scope} })
 	case 16, 17:
 		return then(tx.DeleteAssignment(aid(2*k)), func() { delete(h.assigned, k) })
+	case 18, 19, 20, 21, 22, 23, 24:
+		return h.writeAround(draw, tx, k, somebody)
 	}
 	c := cluster(0)
 	c.AAD.AdminGroups = []ident.ObjectID{oid("group", 2*k)}
 	return then(tx.PutCluster(c), func() { h.admin = k })
+}
+
+// writeAround writes what decides beside memberships and assignments: definitions of roles, deny assignments, and management groups.
+func (h *history) writeAround(draw func(int) int, tx *store.Tx, k int, somebody func() string) error {
+	switch n := k % 2; draw(10) {
+	case 0, 1:
+		r, pods := role(2*n), draw(2) == 0
+		if !pods {
+			r.Permissions[0].DataActions = []string{"Microsoft.ContainerService/managedClusters/secrets/read"}
+		}
+		return then(tx.PutRoleDefinition(r), func() { h.roles[n] = pods })
+	case 2, 9:
+		d := denied{scope: assignable[draw(len(assignable))]}
+		if draw(4) > 0 {
+			d.who = somebody()
+		}
+		if draw(2) == 0 {
+			d.except = somebody()
+		}
+		return then(tx.PutDenyAssignment(denial(k, d)), func() { h.denied[k] = d })
+	case 3, 8:
+		there := slices.Sorted(maps.Keys(h.denied))
+		if len(there) == 0 {
+			return nil
+		}
+		k = there[draw(len(there))]
+		return then(tx.DeleteDenyAssignment(did(2*k)), func() { delete(h.denied, k) })
+	case 4, 5:
+		g, below := resource.ManagementGroup{Tenant: tid(0), Name: management(0, 1)}, draw(2) == 0
+		if below {
+			g.Parent = management(0, 0)
+		}
+		return then(tx.PutManagementGroup(g), func() { h.below = below })
+	}
+	in := []string{"", "mg0", "mg1"}[draw(3)]
+	s := resource.Subscription{ID: sub(0), Tenant: tid(0), State: "Enabled"}
+	if in != "" {
+		s.ManagementGroup = management(0, int(in[2]-'0'))
+	}
+	return then(tx.PutSubscription(s), func() { h.in = in })
+}
+
+func denial(k int, d denied) rbac.DenyAssignment {
+	a := rbac.DenyAssignment{
+		ID: did(2 * k), Tenant: tid(0), Name: "denial", Scope: placeOf(d.scope), Principals: []rbac.DenyPrincipal{{}},
+		Permissions: []rbac.Permission{{DataActions: []string{"Microsoft.ContainerService/managedClusters/pods/read"}}},
+	}
+	if d.who != "" {
+		a.Principals[0].ID = holderID(d.who)
+	}
+	if d.except != "" {
+		a.Excluded = []rbac.DenyPrincipal{{ID: holderID(d.except)}}
+	}
+	return a
 }
 
 // someKey is a group with members, if there is one; removing from it changes something.
@@ -195,6 +277,10 @@ func placeOf(scope string) string {
 		return "/subscriptions/" + c.Subscription.String() + "/resourceGroups/rg"
 	case "sub":
 		return "/subscriptions/" + c.Subscription.String()
+	case "mg0", "mg1":
+		return resource.ManagementGroupID(management(0, int(scope[2]-'0')))
+	case "root":
+		return resource.ManagementGroupID(tid(0).String())
 	}
 	return c.ResourceID() + scope
 }
@@ -247,10 +333,20 @@ func play(ctx context.Context, path string, draw func(int) int, spoil func([]fee
 	_, err = db.Update(ctx, func(tx *store.Tx) error {
 		err := errors.Join(
 			tx.PutTenant(directory.Tenant{ID: tid(0), Domains: []string{domain(0)}}),
-			tx.PutSubscription(resource.Subscription{ID: sub(0), Tenant: tid(0), State: "Enabled"}),
-			tx.PutRoleDefinition(role(0)), tx.PutRoleDefinition(role(2)), tx.PutGroup(group(0)), tx.PutCluster(cluster(0)),
+			tx.PutSubscription(resource.Subscription{ID: sub(0), Tenant: tid(0), State: "Enabled", ManagementGroup: management(0, 1)}),
+			tx.PutRoleDefinition(role(0)), tx.PutRoleDefinition(role(2)),
+			tx.PutManagementGroup(resource.ManagementGroup{Tenant: tid(0), Name: management(0, 0)}),
+			tx.PutManagementGroup(resource.ManagementGroup{Tenant: tid(0), Name: management(0, 1)}), tx.PutGroup(group(0)), tx.PutCluster(cluster(0)),
 		)
-		h.roles[0], h.roles[1] = true, true
+		h.roles[0], h.roles[1], h.in = true, true, "mg1"
+		// Two hold something at the management groups, and one of them is denied it.
+		for k, name := range []string{"mg0", "mg1"} {
+			who := fmt.Sprint("user ", k)
+			err = errors.Join(err, tx.PutAssignment(rbac.Assignment{ID: aid(2 * k), Tenant: tid(0), Scope: placeOf(name), RoleDefinitionID: rid(2 * k), PrincipalID: holderID(who)}))
+			h.assigned[k] = [2]string{who, name}
+		}
+		err = errors.Join(err, tx.PutDenyAssignment(denial(0, denied{who: "user 1", scope: "mg1"})))
+		h.denied[0] = denied{who: "user 1", scope: "mg1"}
 		// Somebody is there from the beginning, so that every write may change what is decided.
 		for k := range cast {
 			s := session.Session{ID: sid(2 * k), Tenant: tid(0), User: oid("user", 2*k), CreatedAt: h.now, ExpiresAt: h.now.Add(3 * time.Hour)}
@@ -338,6 +434,11 @@ func TestRevocationPropertyFails(t *testing.T) {
 		"users":               func(e feed.Event) bool { return e.Kind == feed.User && e.Op == feed.Put },
 		"assignments deleted": func(e feed.Event) bool { return e.Kind == feed.RoleAssignment && e.Op == feed.Delete },
 		"admin groups":        func(e feed.Event) bool { return e.Kind == feed.Cluster },
+		"definitions":         func(e feed.Event) bool { return e.Kind == feed.RoleDefinition },
+		"deny assignments":    func(e feed.Event) bool { return e.Kind == feed.DenyAssignment && e.Op == feed.Put },
+		"denials that end":    func(e feed.Event) bool { return e.Kind == feed.DenyAssignment && e.Op == feed.Delete },
+		"management groups":   func(e feed.Event) bool { return e.Kind == feed.ManagementGroup },
+		"moves":               func(e feed.Event) bool { return e.Kind == feed.Subscription },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,8 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 // BenchmarkCompareWebhook sets the webhook beside one that decodes the same reviews as most handlers do and always gives
-// the same answer: over TLS with a client certificate and HTTP/2, as an API server asks, no review twice in a row.
+// the same answer: over TLS with a client certificate and HTTP/2, as an API server asks, no review twice in a row. A third webhook, such
+// as a guard, joins where KEYREEVE_BENCH_WEBHOOK gives its URL, and KEYREEVE_BENCH_WEBHOOK_CA, _CERT and _KEY files in PEM.
 func BenchmarkCompareWebhook(b *testing.B) {
 	g := newGate(b)
 	g.mux.HandleFunc("POST /constant/{cluster}", func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +66,8 @@ func BenchmarkCompareWebhook(b *testing.B) {
 	})
 	s, c := newOverTLS(b, g.mux)
 	id := clusterID("one").String()
-	constant := distinct(b, token("dave", "dave"), "get pods x @dev")
+	constant := hook{"constant-", c, s.URL + "/constant/" + id, distinct(b, token("dave", "dave"), "get pods x @dev")}
+	peer, peerClient := peerWebhook(b)
 	for _, senders := range []int{8, 32} {
 		for _, r := range []row{
 			{name: "admin", who: token("alice", "alice"), what: "get pods x @dev"},
@@ -73,9 +76,12 @@ func BenchmarkCompareWebhook(b *testing.B) {
 			{name: "certificate", who: cert(adminName(), x509ID("good")), what: "get pods x @dev"},
 		} {
 			b.Run(fmt.Sprintf("%d_senders/%s", senders, r.name), func(b *testing.B) {
-				compareTLS(b, c, senders, []hook{
-					{s.URL + "/constant/" + id, constant}, {s.URL + "/clusters/" + id + "/subjectaccessreview", distinct(b, r.who, r.what)},
-				})
+				reviews := distinct(b, r.who, r.what)
+				hooks := []hook{constant, {"", c, s.URL + "/clusters/" + id + "/subjectaccessreview", reviews}}
+				if peer != "" {
+					hooks = append(hooks, hook{"peer-", peerClient, peer, reviews})
+				}
+				compareTLS(b, senders, hooks)
 			})
 		}
 	}
@@ -130,31 +136,61 @@ func distinct(t tb, who func(*authzv1.SubjectAccessReviewSpec), what string) [][
 	return list
 }
 
-// hook is a webhook and what it is sent.
+// hook is a webhook, who asks it, and what it is sent. Its name is put before those of its figures.
 type hook struct {
+	name   string
+	client *http.Client
 	url    string
 	bodies [][]byte
 }
 
-// compareTLS asks both in turns of some hundred requests, so that whatever else the machine does meets both alike. It
-// reports requests per second of each, their ratio, and the ratio of the processor time that they took with their client.
-func compareTLS(b *testing.B, c *http.Client, senders int, both []hook) {
+// peerWebhook is the webhook of another process, if there is one to compare with.
+func peerWebhook(b *testing.B) (string, *http.Client) {
+	url := os.Getenv("KEYREEVE_BENCH_WEBHOOK")
+	if url == "" {
+		return "", nil
+	}
+	ca, err := os.ReadFile(os.Getenv("KEYREEVE_BENCH_WEBHOOK_CA"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	config.RootCAs.AppendCertsFromPEM(ca)
+	if cert := os.Getenv("KEYREEVE_BENCH_WEBHOOK_CERT"); cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, os.Getenv("KEYREEVE_BENCH_WEBHOOK_KEY"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	c := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: config, MaxIdleConnsPerHost: 32}}
+	b.Cleanup(c.CloseIdleConnections)
+	return url, c
+}
+
+// compareTLS asks all in turns of some hundred requests, so that whatever else the machine does meets them alike. It
+// reports requests per second of each and their ratio to the first; and, of those in this process, the ratio of the processor time
+// that they took with their client.
+func compareTLS(b *testing.B, senders int, hooks []hook) {
 	const turn = 400
-	var took, cpu [2]time.Duration
+	took, cpu := make([]time.Duration, len(hooks)), make([]time.Duration, len(hooks))
 	n := 0
 	for b.Loop() {
-		for i, one := range both {
+		for i, one := range hooks {
 			start, used := time.Now(), processorTime(b)
-			sendAll(b, c, one.url, senders, one.bodies, turn)
+			sendAll(b, one.client, one.url, senders, one.bodies, turn)
 			took[i] += time.Since(start)
 			cpu[i] += processorTime(b) - used
 		}
 		n += turn
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(n)/took[0].Seconds(), "constant-req/s")
-	b.ReportMetric(float64(n)/took[1].Seconds(), "req/s")
-	b.ReportMetric(took[0].Seconds()/took[1].Seconds(), "ratio")
+	for i, one := range hooks {
+		b.ReportMetric(float64(n)/took[i].Seconds(), one.name+"req/s")
+		if i > 0 {
+			b.ReportMetric(took[0].Seconds()/took[i].Seconds(), one.name+"ratio")
+		}
+	}
 	b.ReportMetric(cpu[0].Seconds()/cpu[1].Seconds(), "cpu-ratio")
 }
 

@@ -122,7 +122,8 @@ var roomRules = join(
 		{"workstation", []string{"ident", "fault"}, []string{"net/http", "database/sql"}, "files for the clients on one machine"},
 		{"portal", []string{"client", "web", "ident", "fault"}, []string{"database/sql"}, "the portal can do nothing that an API caller could not"},
 		{
-			"kubelogin", []string{"fault", "kubelogin/ask", "kubelogin/tokencache"},
+			"kubelogin",
+			[]string{"fault", "kubelogin/ask", "kubelogin/tokencache"},
 			[]string{"database/sql", "net/http", "crypto/tls", "k8s.io", "github.com/spf13/cobra"},
 			"every kubectl call waits for the way to a cached token: it links nothing of what signing in needs",
 		},
@@ -135,10 +136,16 @@ var roomRules = join(
 		{
 			"kubelogin/command", []string{"kubelogin", "kubelogin/ask", "kubelogin/convert", "kubelogin/kubeconfig", "kubelogin/login"},
 			[]string{"database/sql", "k8s.io"}, "the exec plugin runs on people's machines and talks to any authority",
+			"kubelogin/command",
+			[]string{"kubelogin", "kubelogin/ask", "kubelogin/kubeconfig", "kubelogin/login"},
+			[]string{"database/sql", "k8s.io"},
+			"the exec plugin runs on people's machines and talks to any authority",
 		},
 		{"accesstext", []string{"client"}, []string{"database/sql", "net/http", "os"}, "questions and answers about access read the same wherever they are asked"},
 		{
-			"kubeplugin", []string{"accesstext", "client", "kubelogin", "kubelogin/command", "kubelogin/kubeconfig"}, []string{"database/sql", "k8s.io"},
+			"kubeplugin",
+			[]string{"accesstext", "client", "kubelogin", "kubelogin/command", "kubelogin/kubeconfig"},
+			[]string{"database/sql", "k8s.io"},
 			"kubectl's plugin asks as the person whom the kubeconfig signs in, and links what kubelogin does",
 		},
 		{"kubelogin/tokencache", []string{"filelock"}, []string{"database/sql", "net/http", "k8s.io"}, "what is remembered is bytes under a name, whatever they mean"},

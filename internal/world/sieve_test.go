@@ -117,6 +117,16 @@ func checkAction(t *rapid.T, w *world.World, id ident.ObjectID, scope string, sa
 	req := rbac.Request{Principal: id, Action: "a.b/1/read", Scope: scope}
 	got := w.Decide(req)
 	if p, ok := w.Principal(id); ok {
+		sub, err := ident.Parse[ident.SubscriptionID](scope[len("/subscriptions/"):][:36])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, there := w.Subscription(sub); there && s.Tenant != p.Tenant {
+			if got.Verdict != rbac.Deny || len(got.Grants) > 0 {
+				t.Fatalf("%v of another tenant at %s: %+v", id, scope, got)
+			}
+			return
+		}
 		for _, g := range w.ManagementGroupsAbove(p.Tenant, scope) {
 			req.Above = append(req.Above, strings.ToLower(g.ID()))
 		}
