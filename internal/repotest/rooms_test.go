@@ -135,9 +135,6 @@ var roomRules = join(
 		{"kubelogin/handover", nil, []string{"net/http"}, "how one program becomes another, whatever they do"},
 		{
 			"kubelogin/command", []string{"kubelogin", "kubelogin/ask", "kubelogin/convert", "kubelogin/kubeconfig", "kubelogin/login"},
-			[]string{"database/sql", "k8s.io"}, "the exec plugin runs on people's machines and talks to any authority",
-			"kubelogin/command",
-			[]string{"kubelogin", "kubelogin/ask", "kubelogin/kubeconfig", "kubelogin/login"},
 			[]string{"database/sql", "k8s.io"},
 			"the exec plugin runs on people's machines and talks to any authority",
 		},

@@ -67,7 +67,7 @@ func Plainly(d kubelogin.Deps, args []string) (bool, error) {
 	c := New(d, f)
 	kubelogin.NewOptions(d).AddLogFlags(f)
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 {
-		return false, nil
+		return false, nil //nolint:nilerr // it is found again, and told
 	}
 	return true, c.Run()
 }
