@@ -110,7 +110,7 @@ func (h *newHost) run(ctx context.Context, d Deps) error {
 	if err := arm.Post(ctx, id+"/newSecret", struct{}{}, &secret); err != nil {
 		return err
 	}
-	if err := os.WriteFile(h.out, []byte(secret.Header+"\n"), 0o600); err != nil {
+	if err := writePrivate(h.out, []byte(secret.Header+"\n")); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(d.Out, "The secret is in %s. On the host:\n\n  export IDENTITY_ENDPOINT=%s IDENTITY_HEADER=\"$(cat %s)\"\n\n"+
@@ -174,4 +174,19 @@ func serveAgent(ctx context.Context, d Deps, a *hostagent.Agent, address string)
 		return errors.Join(err, l.Close())
 	}
 	return a.Serve(ctx, l)
+}
+
+// writePrivate writes a file for its owner alone, also where one is there that others may read.
+func writePrivate(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if info, statErr := f.Stat(); statErr == nil && info.Mode().IsRegular() {
+		err = f.Chmod(0o600)
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	return errors.Join(err, f.Close())
 }

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -70,6 +71,8 @@ func (a *Agent) Handler() http.Handler {
 		case !ok:
 			a.Log.WarnContext(r.Context(), "a request from elsewhere was refused", "from", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "forbidden", "The identities of this host are for the host itself. keyreeve identity agent --allow lets a network in.")
+		case !byAddress(r.Host):
+			refuse(w, http.StatusForbidden, "forbidden", "This endpoint is asked for by its address, not by a name.")
 		default:
 			mux.ServeHTTP(w, r)
 		}
@@ -92,6 +95,18 @@ func (a *Agent) answers(remote string) (bool, error) {
 	}
 	list, err := own()
 	return err == nil && slices.Contains(list, from), err
+}
+
+// byAddress reports whether a request names this endpoint by an address. A page in a browser, whose name was made to mean this
+// machine for the moment, names it by that name, and could set every header.
+func byAddress(host string) bool {
+	if name, port, err := net.SplitHostPort(host); err == nil && port != "" {
+		host = name
+	} else {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil || strings.EqualFold(host, "localhost")
 }
 
 // interfaceAddrs are the addresses of the host's interfaces.
@@ -193,11 +208,17 @@ func (a *Agent) fetch(ctx context.Context, q url.Values) (status int, again stri
 		return 0, "", nil, fmt.Errorf("the host's secret: %w", err)
 	}
 	req.Header.Set("X-Identity-Header", secret)
-	res, err := a.HTTP.Do(req)
+	client := *a.HTTP
+	// The library would take the secret along to wherever an answer leads.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, "", nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode >= 300 && res.StatusCode < 400 {
+		return 0, "", nil, fmt.Errorf("%s leads elsewhere (%s): --endpoint has to be where tokens are given", a.Endpoint, res.Status)
+	}
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	return res.StatusCode, res.Header.Get("Retry-After"), body, err
 }

@@ -41,7 +41,7 @@ func TestForms(t *testing.T) {
 	ask := func(method, path, body string, header ...string) *httptest.ResponseRecorder {
 		got = nil
 		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
-		r.RemoteAddr = "127.0.0.1:1"
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:40342"
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		for i := 0; i < len(header); i += 2 {
 			r.Header.Set(header[i], header[i+1])
@@ -97,7 +97,7 @@ func TestWhoIsAnswered(t *testing.T) {
 	}
 	ask := func(from string) int {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metadata/identity/oauth2/token?resource=r", nil)
-		r.RemoteAddr = from
+		r.RemoteAddr, r.Host = from, "169.254.169.254"
 		r.Header.Set("Metadata", "true")
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, r)
@@ -157,5 +157,41 @@ func TestOverTheNetwork(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNames: a page in a browser whose name is made to mean this machine (DNS rebinding) may set any header. It is known by its name,
+// as clients of the endpoint use an address.
+func TestNames(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"access_token":"t"}`) }))
+	t.Cleanup(up.Close)
+	a := &hostagent.Agent{Endpoint: up.URL, HTTP: up.Client(), Log: slog.New(slog.DiscardHandler), Secret: func() (string, error) { return "s", nil }}
+	for host, want := range map[string]int{
+		"127.0.0.1:40342": 200, "169.254.169.254": 200, "[::1]:40342": 200, "[fe80::1]": 200, "localhost:40342": 200, "LOCALHOST": 200,
+		"evil.test:40342": 403, "127.0.0.1.evil.test": 403, "localhost.evil.test": 403, "": 403, "127.0.0.1:x:y": 403,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metadata/identity/oauth2/token?resource=r", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", host
+		r.Header.Set("Metadata", "true")
+		w := httptest.NewRecorder()
+		if a.Handler().ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q: %d %s", host, w.Code, w.Body)
+		}
+	}
+}
+
+// TestSecretStays: an answer that leads elsewhere does not take the host's secret there.
+func TestSecretStays(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked with %v", r.Header) }))
+	t.Cleanup(elsewhere.Close)
+	up := httptest.NewServer(http.RedirectHandler(strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1), http.StatusTemporaryRedirect))
+	t.Cleanup(up.Close)
+	a := &hostagent.Agent{Endpoint: up.URL, HTTP: up.Client(), Log: slog.New(slog.DiscardHandler), Secret: func() (string, error) { return "s", nil }}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metadata/identity/oauth2/token?resource=r", nil)
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1"
+	r.Header.Set("Metadata", "true")
+	w := httptest.NewRecorder()
+	if a.Handler().ServeHTTP(w, r); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

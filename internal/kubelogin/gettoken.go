@@ -174,7 +174,9 @@ func (p *plugin) whole() ([]byte, bool) {
 		}
 	case ask.WorkloadIdentity:
 		w.Host = p.r.GitHubURL // another job's token is another's
-	case ask.DeviceCode, ask.Interactive, ask.Password, ask.AzurePipelines:
+	case ask.AzurePipelines:
+		w.Host = p.r.PipelinesToken // an agent's home outlives the job, and the next one may have no right to the connection
+	case ask.DeviceCode, ask.Interactive, ask.Password:
 	}
 	data, err := json.Marshal(w)
 	return data, err == nil

@@ -176,6 +176,8 @@ func TestModes(t *testing.T) {
 		{"spn by environment", append(common, "-l", "spn"), []string{"AZURE_CLIENT_ID=" + client, "AZURE_CLIENT_SECRET=s"}, ""},
 		{"spn secret legacy", append(public, "-l", "spn", "--client-secret", "s", "--legacy"), nil, ""},
 		{"spn secret pop", append(append(public, "-l", "spn", "--client-secret", "s"), pop...), nil, ""},
+		{"spn secret legacy pop", append(append(public, "-l", "spn", "--client-secret", "s", "--legacy"), pop...), nil, ""},
+		{"spn PEM legacy pop", append(append(public, "-l", "spn", "--client-certificate", certs["good.pem"], "--legacy"), pop...), nil, ""},
 		{"spn PEM", append(public, "-l", "spn", "--client-certificate", certs["good.pem"]), nil, ""},
 		{"spn PFX", append(public, "-l", "spn", "--client-certificate", certs["legacy.pfx"], "--client-certificate-password", "pw"), nil, ""},
 		{"spn PFX without password", append(public, "-l", "spn", "--client-certificate", certs["open.pfx"]), nil, ""},
@@ -229,6 +231,40 @@ func TestModes(t *testing.T) {
 				t.Errorf("Azure's token %s\nours %s", shape(t, tokens[0]), shape(t, tokens[1]))
 			}
 		})
+	}
+}
+
+// TestAnotherJob: a token that one job of a pipeline got is not handed to the next one on the same agent, whose right to the service
+// connection nobody has asked about.
+func TestAnotherJob(t *testing.T) {
+	a := newAuthority(t)
+	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer allowed" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = fmt.Fprint(w, `{"oidcToken":"outside.job.token"}`)
+	}))
+	defer outside.Close()
+	home := t.TempDir()
+	args := []string{
+		"-l", "azurepipelines", "--server-id", server, "--tenant-id", tenant, "--client-id", client, "--authority-host", a.URL + "/", "--disable-instance-discovery",
+		"--azure-pipelines-service-connection-id", "conn", "--timeout", "10s",
+	}
+	job := func(token string) outcome {
+		env := append(trust(t, "kubelogin", a.CA), "SYSTEM_OIDCREQUESTURI="+outside.URL+"/ado")
+		if token != "" {
+			env = append(env, "SYSTEM_ACCESSTOKEN="+token)
+		}
+		return getToken(t, "kubelogin", home, env, args...)
+	}
+	first := job("allowed").credential(t)
+	if again := job("allowed").credential(t); again.Status.Token != first.Status.Token {
+		t.Error("the same job signs in again")
+	}
+	for _, token := range []string{"", "another"} {
+		if r := job(token); r.status != 1 || r.out != "" {
+			t.Errorf("job with token %q: %+v", token, r)
+		}
 	}
 }
 

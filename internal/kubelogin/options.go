@@ -250,7 +250,8 @@ func (o *Options) request() (ask.Request, error) {
 	}
 	switch r.Mode {
 	case ask.Interactive, ask.Password, ask.ServicePrincipal:
-		if o.popEnabled {
+		// Version 1 has no such tokens; as in Azure's, it wins.
+		if o.popEnabled && !(r.Legacy && r.Mode == ask.ServicePrincipal) {
 			if r.PoPHost, err = ask.ParsePoPClaims(o.popClaims); err != nil {
 				return r, err
 			}

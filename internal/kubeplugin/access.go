@@ -171,6 +171,9 @@ func (h *here) resourceManager(ctx context.Context, cluster string) (*client.Cli
 	if h.signIn == nil {
 		return nil, "", fmt.Errorf("the user %q does not sign in at a directory, and what a certificate or a token of the cluster's own may do is not known there", h.UserName)
 	}
+	if h.As.User != "" {
+		return nil, "", fmt.Errorf("the user %q stands for %s (impersonation), and Resource Manager knows whoever signs in alone", h.UserName, h.As.User)
+	}
 	roots, err := pool(h.signIn.CA(), true)
 	if err != nil {
 		return nil, "", err

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -70,6 +71,10 @@ func (h *here) toAPIServer() (*http.Client, error) {
 
 // review posts a review to the API server and reads what became of it.
 func (h *here) review(ctx context.Context, path string, in, out any) error {
+	// kubectl shows no credential to a server without TLS either: whoever listens would have it.
+	if u, err := url.Parse(h.Server); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("the cluster's server %q is no https address: nothing that says who you are is sent there", h.Server)
+	}
 	c, err := h.toAPIServer()
 	if err != nil {
 		return err
@@ -91,6 +96,7 @@ func (h *here) review(ctx context.Context, path string, in, out any) error {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	h.impersonate(req.Header)
 	resp, err := c.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -112,12 +118,39 @@ func (h *here) review(ctx context.Context, path string, in, out any) error {
 		if json.Unmarshal(text, &status) != nil || status.Message == "" {
 			status.Message = resp.Status
 		}
-		return fmt.Errorf("the API server %s refuses: %s", h.Server, status.Message)
+		return fmt.Errorf("the API server %s refuses: %s", h.Server, shown(status.Message))
 	}
 	if err := json.Unmarshal(text, out); err != nil {
 		return fmt.Errorf("the API server %s answers with something else than a review: %w", h.Server, err)
 	}
 	return nil
+}
+
+// impersonate says whom the user stands for, as kubectl does.
+func (h *here) impersonate(header http.Header) {
+	set := func(name string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				header.Add(name, v)
+			}
+		}
+	}
+	set("Impersonate-User", h.As.User)
+	set("Impersonate-Uid", h.As.UID)
+	set("Impersonate-Group", h.As.Groups...)
+	for key, values := range h.As.Extra {
+		set("Impersonate-Extra-"+url.PathEscape(key), values...)
+	}
+}
+
+// shown is text of a server without what could move a terminal's cursor.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // typed is the head of a Kubernetes object.

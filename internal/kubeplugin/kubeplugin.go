@@ -165,7 +165,7 @@ func printLines(w io.Writer, lines [][2]string) error {
 	var b strings.Builder
 	for _, l := range lines {
 		if l[1] != "" {
-			fmt.Fprintf(&b, "%-*s  %s\n", width, l[0], l[1])
+			fmt.Fprintf(&b, "%-*s  %s\n", width, l[0], shown(l[1]))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -114,6 +114,36 @@ func TestAPIServer(t *testing.T) {
 	}
 }
 
+// TestPlainHTTP: a server without TLS is told nothing, as kubectl tells it nothing.
+func TestPlainHTTP(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked with %v", r.Header) }))
+	t.Cleanup(srv.Close)
+	for _, server := range []string{srv.URL, "HTTP" + srv.URL[4:], strings.TrimPrefix(srv.URL, "http://"), "unix:///x", "https://"} {
+		if out, errs, status := run(t, configOf(t, server, nil, `{"token":"the-token"}`), "whoami"); status != 1 || out != "" || !strings.Contains(errs, "no https address") || strings.Contains(errs, "the-token") {
+			t.Errorf("%s: %d\n%s%s", server, status, out, errs)
+		}
+	}
+}
+
+// TestImpersonation: the API server is asked as whom the kubeconfig says, and what it answers moves no cursor.
+func TestImpersonation(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": map[string]any{"userInfo": map[string]any{
+			"username": r.Header.Get("Impersonate-User") + "\x1b[2J", "uid": r.Header.Get("Impersonate-Uid"),
+			"groups": append(r.Header.Values("Impersonate-Group"), r.Header.Values("Impersonate-Extra-Example.test%2Fx")...),
+		}}})
+	}))
+	t.Cleanup(srv.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	config := configOf(t, srv.URL, ca, `{"token":"t","as":"erin","as-uid":"7","as-groups":["a","b"],"as-user-extra":{"example.test/x":["y"]}}`)
+	out, errs, status := run(t, config, "whoami")
+	for _, want := range []string{"User     erin[2J\n", "Object   7\n", "Groups   a\n         b\n         y\n"} {
+		if status != 0 || !strings.Contains(out, want) {
+			t.Errorf("no %q: %d\n%q%s", want, status, out, errs)
+		}
+	}
+}
+
 // TestAccountsOfOthers: a mode with one account says so, and how to change it.
 func TestAccountsOfOthers(t *testing.T) {
 	for args, want := range map[string]string{

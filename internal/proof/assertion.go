@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	exactjson "github.com/go-jose/go-jose/v4/json"
 )
 
 // Assertion is a signed statement that an application presents instead of a secret (RFC 7521, 7523): about itself, signed
@@ -31,7 +32,13 @@ type Assertion struct {
 	IssuedAt        time.Time // zero if it does not say
 	// KeyID is the kid, SHA1 and SHA256 the thumbprints of the certificate (x5t, x5t#S256), upper-case hex.
 	KeyID, SHA1, SHA256 string
-	jws                 *jose.JSONWebSignature
+	jws                 signed
+}
+
+// signed is a JWS, and the text that it was read from: the library writes a header anew, and the signature is over the one that came.
+type signed struct {
+	*jose.JSONWebSignature
+	text string
 }
 
 // MaxAssertion is the longest assertion that is looked at, in bytes: a chain in x5c takes some 6,000.
@@ -58,7 +65,8 @@ func ParseAssertion(text string) (Assertion, error) {
 		NotBefore *float64        `json:"nbf"`
 		IssuedAt  *float64        `json:"iat"`
 	}
-	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c); err != nil {
+	// An issuer may let its people name claims of their own: SUB is not sub, and a claim that is there twice is no claim.
+	if err := exactjson.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c); err != nil {
 		return Assertion{}, errors.New("its claims cannot be read")
 	}
 	a := Assertion{Issuer: c.Issuer, Subject: c.Subject, ID: c.ID, jws: jws}
@@ -89,31 +97,40 @@ func ParseAssertion(text string) (Assertion, error) {
 }
 
 // parseJWS reads a JWS in compact form (RFC 7515 7.1), in the one spelling that it has, with an algorithm of the list.
-func parseJWS(text string) (*jose.JSONWebSignature, error) {
+func parseJWS(text string) (signed, error) {
 	if len(text) > MaxAssertion {
-		return nil, fmt.Errorf("it is longer than %d bytes", MaxAssertion)
+		return signed{}, fmt.Errorf("it is longer than %d bytes", MaxAssertion)
 	}
 	for part := range strings.SplitSeq(text, ".") {
 		// The library would let white space and stray last bits through, and several texts be one assertion.
 		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
-			return nil, errors.New("it is no JWS in compact form")
+			return signed{}, errors.New("it is no JWS in compact form")
 		}
 	}
 	jws, err := jose.ParseSignedCompact(text, assertionAlgorithms())
 	if err != nil {
 		// The parser's text may quote it.
-		return nil, errors.New("it is no JWS in compact form, or its algorithm is not offered")
+		return signed{}, errors.New("it is no JWS in compact form, or its algorithm is not offered")
 	}
-	return jws, nil
+	return signed{jws, text}, nil
 }
 
-// VerificationKey returns a published key (RFC 7517) if it is a public one that is meant for checking signatures.
+// The sizes of RSA keys that count: smaller ones do not hold (RFC 7518 3.3), larger ones keep the processor busy.
+const (
+	minRSA = 2048
+	maxRSA = 8192
+)
+
+// VerificationKey returns a published key (RFC 7517) if it is a public one of a good size that is meant for checking signatures.
 func VerificationKey(raw []byte) (jose.JSONWebKey, bool) {
 	var k jose.JSONWebKey
 	var meant struct {
 		Ops []string `json:"key_ops"`
 	}
 	if k.UnmarshalJSON(raw) != nil || json.Unmarshal(raw, &meant) != nil {
+		return k, false
+	}
+	if p, ok := k.Key.(*rsa.PublicKey); ok && (p.N.BitLen() < minRSA || p.N.BitLen() > maxRSA || p.E < 3) {
 		return k, false
 	}
 	ops := len(meant.Ops) == 0 || slices.Contains(meant.Ops, "verify")
@@ -157,12 +174,12 @@ func (a Assertion) Verify(key crypto.PublicKey) bool { return verifyJWS(a.jws, k
 // VerifyPublished reports whether a published key signed it, by the algorithm that the key is for (RFC 8725 3.1).
 func (a Assertion) VerifyPublished(k jose.JSONWebKey) bool { return verifyPublished(a.jws, k) }
 
-func verifyPublished(jws *jose.JSONWebSignature, k jose.JSONWebKey) bool {
+func verifyPublished(jws signed, k jose.JSONWebKey) bool {
 	return (k.Algorithm == "" || k.Algorithm == jws.Signatures[0].Protected.Algorithm) && verifyJWS(jws, k.Key)
 }
 
 // verifyJWS reports whether a key made the signature.
-func verifyJWS(jws *jose.JSONWebSignature, key crypto.PublicKey) bool {
+func verifyJWS(jws signed, key crypto.PublicKey) bool {
 	if _, err := jws.Verify(key); err != nil {
 		return false
 	}
@@ -172,12 +189,11 @@ func verifyJWS(jws *jose.JSONWebSignature, key crypto.PublicKey) bool {
 	}
 	// The library takes a salt of any size; RFC 7518 3.5 wants that of the hash.
 	public, isRSA := key.(*rsa.PublicKey)
-	text, err := jws.CompactSerialize()
-	if err != nil || !isRSA {
+	if !isRSA {
 		return false
 	}
 	h := hash.New()
-	h.Write([]byte(text[:strings.LastIndexByte(text, '.')]))
+	h.Write([]byte(jws.text[:strings.LastIndexByte(jws.text, '.')]))
 	return rsa.VerifyPSS(public, hash, h.Sum(nil), jws.Signatures[0].Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 }
 

@@ -131,11 +131,14 @@ var roomRules = join(
 			[]string{"database/sql", "net/http", "crypto/tls", "k8s.io", "github.com/spf13/cobra"},
 			"every kubectl call waits for the way to a cached token: it links nothing of what signing in needs",
 		},
+		{
+			"kubelogin/convert", []string{"kubelogin", "kubelogin/kubeconfig"}, []string{"database/sql", "net/http", "crypto/tls", "k8s.io", "github.com/spf13/cobra"},
+			"the small program converts as well: it links nothing of what signing in needs",
+		},
 		{"kubelogin/ask", []string{"fault"}, effects, "words in which a token is asked for"},
 		{"kubelogin/handover", nil, []string{"net/http"}, "how one program becomes another, whatever they do"},
 		{
-			"kubelogin/command",
-			[]string{"kubelogin", "kubelogin/ask", "kubelogin/kubeconfig", "kubelogin/login"},
+			"kubelogin/command", []string{"kubelogin", "kubelogin/ask", "kubelogin/convert", "kubelogin/kubeconfig", "kubelogin/login"},
 			[]string{"database/sql", "k8s.io"},
 			"the exec plugin runs on people's machines and talks to any authority",
 		},
@@ -268,6 +271,7 @@ func checkRooms(files []file) []string {
 			case isRoom && slices.ContainsFunc(r.never, func(p string) bool { return below(imported, p) }):
 				fail(f, "%s may not import %s: %s", room, imported, r.why)
 			case strings.HasPrefix(f.path, "cmd/") && ours && !slices.Contains([]string{"cli", "cli/quick", "cli/az", "kubelogin", "kubelogin/command", "kubelogin/handover", "kubeplugin", "reviews"}, other):
+			case strings.HasPrefix(f.path, "cmd/") && ours && !slices.Contains([]string{"cli", "kubelogin", "kubelogin/command", "kubelogin/convert", "kubelogin/handover", "kubeplugin", "reviews"}, other):
 				fail(f, "a command is a dozen lines and imports cli, kubelogin, kubeplugin or reviews, not %s", other)
 			case strings.HasPrefix(f.path, "localkube/") && below(imported, modulePath) && !below(imported, modulePath+"/localkube"):
 				fail(f, "localkube knows our webhook's address, and none of our packages: not %s", imported)

@@ -12,10 +12,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/keyreeve/keyreeve/internal/kubelogin"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/ask"
+	"github.com/keyreeve/keyreeve/internal/kubelogin/convert"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/kubeconfig"
 	"github.com/keyreeve/keyreeve/internal/kubelogin/login"
 )
@@ -95,41 +95,20 @@ func getTokenCommand(d kubelogin.Deps, log *kubelogin.Options) *cobra.Command {
 }
 
 func convertCommand(d kubelogin.Deps) *cobra.Command {
-	o := kubelogin.NewOptions(d)
-	var explicit, context, azureDir string
 	cmd := &cobra.Command{
 		Use:               "convert-kubeconfig",
 		Short:             "Rewrite the users of a kubeconfig to sign in by this program",
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	f := cmd.Flags()
-	o.AddFlags(f)
-	f.StringVar(&explicit, "kubeconfig", "", "the kubeconfig (default: those of $KUBECONFIG, else ~/.kube/config)")
-	f.StringVar(&context, "context", "", "convert the user of this context only")
-	f.StringVar(&azureDir, "azure-config-dir", "", "az's folder, for azurecli")
-	files := func() []string { return kubeconfig.Files(explicit, d.Getenv("KUBECONFIG"), d.Home()) }
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if err := o.Settle(); err != nil {
-			return err
-		}
-		return kubeconfig.Convert(files(), explicit != "", kubeconfig.Settings{
-			Context: context, Mode: o.Mode(), AzureConfigDir: azureDir, Given: given(f),
-		})
-	}
+	c := convert.New(d, cmd.Flags())
+	cmd.RunE = func(*cobra.Command, []string) error { return c.Run() }
 	complete(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return kubeconfig.Contexts(files()), cobra.ShellCompDirectiveNoFileComp
+		return kubeconfig.Contexts(c.Files()), cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = cmd.MarkFlagDirname("azure-config-dir")
 	_ = cmd.MarkFlagFilename("kubeconfig")
 	return cmd
-}
-
-// given returns the flags that were given, with the values that they have once the environment had its say.
-func given(f *pflag.FlagSet) map[string]string {
-	values := map[string]string{}
-	f.Visit(func(flag *pflag.Flag) { values[flag.Name] = flag.Value.String() })
-	return values
 }
 
 // removeCommand removes the cache. Its default is the folder at home whatever $KUBECACHEDIR says, as in Azure's.

@@ -45,11 +45,15 @@ func fromMemory(program []byte, args, env []string) error {
 func keep(program []byte, dir string) (string, error) {
 	sum := sha256.Sum256(program)
 	path := filepath.Join(dir, "kubelogin-"+hex.EncodeToString(sum[:12]))
-	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, program) {
-		return path, nil
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
+	}
+	// Whoever else may write there could put another program in this one's place.
+	if err := private(dir); err != nil {
+		return "", err
+	}
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, program) && private(path) == nil {
+		return path, nil
 	}
 	f, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
@@ -64,4 +68,16 @@ func keep(program []byte, dir string) (string, error) {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return path, nil
+}
+
+// private refuses what somebody else owns or may write to.
+func private(path string) error {
+	var s unix.Stat_t
+	if err := unix.Stat(path, &s); err != nil {
+		return err
+	}
+	if int(s.Uid) != os.Geteuid() || s.Mode&0o022 != 0 {
+		return fmt.Errorf("%s belongs to others, or they may write to it", path)
+	}
+	return nil
 }

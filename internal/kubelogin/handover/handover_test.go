@@ -57,3 +57,30 @@ func TestBecome(t *testing.T) {
 		t.Errorf("what is no program is started: %v", err)
 	}
 }
+
+// TestOthersFolder: no program is started from a folder that others may write to, nor a file that they may.
+func TestOthersFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	program := []byte("a program")
+	path, err := keep(program, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o722); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := keep(program, dir); err != nil || again != path {
+		t.Fatal(again, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a file that others may write to is used: %v, %v", info.Mode(), err)
+	}
+	for _, mode := range []os.FileMode{0o720, 0o702, 0o777 | os.ModeSticky} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keep(program, dir); err == nil {
+			t.Errorf("a folder of mode %v is used", mode)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Current is a context with all that it names: which cluster, how it is reached, and as whom.
@@ -24,6 +25,15 @@ type Current struct {
 	Token            string
 	// Exec is the program that gets tokens; nil if there is none.
 	Exec *Plugin
+	// As is whom the user stands for (impersonation), if anybody.
+	As Impersonation
+}
+
+// Impersonation is whom a user says to be in place of themselves.
+type Impersonation struct {
+	User, UID string
+	Groups    []string
+	Extra     map[string][]string
 }
 
 // Plugin is an exec section.
@@ -119,11 +129,17 @@ func (out *Current) user(files []loadedFile) error {
 	if u.AuthProvider != nil {
 		return fmt.Errorf("the user %q signs in by the %s provider, which kubectl does not have any more: run `kubelogin convert-kubeconfig`", out.UserName, u.AuthProvider.Name)
 	}
-	token, err := content(path, u.TokenFile, []byte(u.Token))
-	if err != nil {
-		return err
+	// As in kubectl, a file of tokens counts before a token, and the line it ends with does not.
+	out.Token = u.Token
+	if u.TokenFile != "" {
+		token, err := content(path, u.TokenFile, nil)
+		if err != nil {
+			return err
+		}
+		out.Token = strings.TrimSpace(string(token))
 	}
-	out.Token = string(token)
+	out.As = Impersonation{u.Impersonate, u.ImpersonateUID, u.ImpersonateGroups, u.ImpersonateUserExtra}
+	var err error
 	if out.Certificate, err = content(path, u.ClientCertificate, u.ClientCertificateData); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func TestOpen(t *testing.T) {
 		return path
 	}
 	write("ca.pem", "the CA")
-	write("token", "the token")
+	write("token", "the token\n")
 	first := write("first", `{"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "n"}},
 		{"name": "lost", "context": {"cluster": "gone", "user": "u"}}, {"name": "nobody", "context": {"cluster": "c", "user": "gone"}},
 		{"name": "file", "context": {"cluster": "c", "user": "file"}}, {"name": "provider", "context": {"cluster": "c", "user": "old"}},
@@ -27,7 +27,7 @@ func TestOpen(t *testing.T) {
 	second := write("second", `{"current-context": "b", "contexts": [{"name": "b", "context": {"cluster": "d", "user": "u"}}, {"name": "a", "context": {"cluster": "other", "user": "other"}}],
 		"clusters": [{"name": "d", "cluster": {"server": "https://d:1", "insecure-skip-tls-verify": true}}],
 		"users": [{"name": "u", "user": {"exec": {"command": "/opt/kubelogin", "args": ["get-token", "--server-id", "s"], "env": [{"name": "A", "value": "1"}], "apiVersion": "v"}}},
-		{"name": "file", "user": {"tokenFile": "token"}}, {"name": "old", "user": {"auth-provider": {"name": "azure"}}}, {"name": "cert", "user": {"client-certificate": "none.crt"}}]}`)
+		{"name": "file", "user": {"tokenFile": "token", "token": "old", "as": "erin", "as-groups": ["g"]}}, {"name": "old", "user": {"auth-provider": {"name": "azure"}}}, {"name": "cert", "user": {"client-certificate": "none.crt"}}]}`)
 	files := []string{first, second, filepath.Join(dir, "missing")}
 	c, err := Open(files, false, "")
 	if err != nil || c.Context != "a" || c.ClusterName != "c" || c.UserName != "u" || c.Namespace != "n" || c.Server != "https://c:1" || string(c.CA) != "the CA" ||
@@ -37,7 +37,7 @@ func TestOpen(t *testing.T) {
 	if c, err := Open(files, false, "b"); err != nil || !c.InsecureSkipTLSVerify || c.CA != nil {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if c, err := Open(files, false, "file"); err != nil || c.Token != "the token" || c.Exec != nil {
+	if c, err := Open(files, false, "file"); err != nil || c.Token != "the token" || c.Exec != nil || c.As.User != "erin" || len(c.As.Groups) != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	broken := write("broken", "a: [")

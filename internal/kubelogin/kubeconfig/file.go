@@ -31,6 +31,8 @@ type config struct {
 	Contexts       []*namedContext `json:"contexts"`
 	CurrentContext string          `json:"current-context"`
 	Extensions     []extension     `json:"extensions,omitempty"`
+
+	size int // of the file that it was read from
 }
 
 type preferences struct {
@@ -116,7 +118,7 @@ type environment struct {
 
 // parse reads a kubeconfig.
 func parse(data []byte) (*config, error) {
-	c := &config{}
+	c := &config{size: len(data)}
 	if len(data) == 0 {
 		return c, nil
 	}

@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -42,12 +43,23 @@ func plain(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		c := s[i]
-		if !letter(c) && !digit(c) && !strings.ContainsRune("/_.@:=+-", rune(c)) {
+		if !plainByte(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// plainByte reports whether a byte is a letter, a digit or one of /_.@:=+-: one bit of two words for each, since a certificate has thousands.
+func plainByte(c byte) bool {
+	const low, high = 0x27ffe80000000000, 0x07fffffe87ffffff
+	switch {
+	case c < 64:
+		return low>>c&1 == 1
+	case c < 128:
+		return uint64(high)>>(c-64)&1 == 1
+	}
+	return false
 }
 
 type quickLine struct {
@@ -65,7 +77,7 @@ type quickReader struct {
 
 // quickJSON returns a plain YAML text as JSON, or nothing.
 func quickJSON(data []byte) ([]byte, bool) {
-	r := &quickReader{ok: true, out: make([]byte, 0, len(data)+len(data)/4)}
+	r := &quickReader{ok: true, out: make([]byte, 0, len(data)+len(data)/4), lines: make([]quickLine, 0, bytes.Count(data, []byte("\n"))+1)}
 	for text := range strings.Lines(string(data)) {
 		text = strings.TrimSuffix(text, "\n")
 		body := strings.TrimLeft(text, " ")
@@ -288,13 +300,13 @@ func (w *quickWriter) data(indent int, key string, data []byte) {
 	if len(data) == 0 {
 		return
 	}
-	text := base64.StdEncoding.EncodeToString(data)
-	if !plain(text) {
-		w.ok = false // it may look like a number
-		return
-	}
 	w.key(strings.Repeat(" ", indent), key)
-	w.out = append(append(append(w.out, ' '), text...), '\n')
+	w.out = append(w.out, ' ')
+	at := len(w.out)
+	w.out = base64.StdEncoding.AppendEncode(w.out, data)
+	// What is base64 is plain but for its beginning, where it may look like a number.
+	w.ok = w.ok && (letter(w.out[at]) || w.out[at] == '/') && !reserved(string(w.out[at:]))
+	w.out = append(w.out, '\n')
 }
 
 func (w *quickWriter) list(indent int, key string, values []string) {
@@ -322,7 +334,7 @@ func (c *config) quickText() ([]byte, bool) {
 	if len(c.Extensions)+len(c.Preferences.Extensions) > 0 || c.Preferences.Colors || len(c.Clusters) == 0 || len(c.Contexts) == 0 || len(c.Users) == 0 {
 		return nil, false
 	}
-	w := &quickWriter{ok: true, odd: map[string]string{}}
+	w := &quickWriter{ok: true, odd: map[string]string{}, out: make([]byte, 0, c.size+1024*len(c.Users))}
 	w.out = append(w.out, "apiVersion: v1\nclusters:\n"...)
 	for _, x := range c.Clusters {
 		k := x.Cluster

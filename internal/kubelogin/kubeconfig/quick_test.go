@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -68,5 +69,15 @@ func TestQuickWrite(t *testing.T) {
 	})
 	if quick == 0 {
 		t.Error("the quick way was never taken")
+	}
+}
+
+// TestPlainByte holds the two words of bits to what they stand for.
+func TestPlainByte(t *testing.T) {
+	for i := range 256 {
+		c := byte(i)
+		if want := letter(c) || digit(c) || c < 128 && strings.ContainsRune("/_.@:=+-", rune(c)); plainByte(c) != want {
+			t.Errorf("%q: %v", c, !want)
+		}
 	}
 }

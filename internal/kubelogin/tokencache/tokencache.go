@@ -54,6 +54,8 @@ type Cache struct {
 	key    []byte
 	// write stands in for os.File.Write in tests of full disks.
 	write func(*os.File, []byte) error
+	// uid stands in for os.Geteuid in tests.
+	uid func() int
 }
 
 // Keyring keeps a secret in the operating system's own store.
@@ -103,15 +105,18 @@ func (c *Cache) sealingKey(create bool) ([]byte, error) {
 		return c.keyFromKeyring(create)
 	}
 	path := filepath.Join(c.Dir, keyFile)
-	key, err := os.ReadFile(path)
+	key, err := c.readFile(path, keySize+1)
 	if err == nil && len(key) == keySize {
 		return key, nil
 	}
 	if !create {
 		return nil, fs.ErrNotExist
 	}
-	if err == nil {
-		// A key of another length opens nothing: what it sealed is lost already.
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	if err == nil || errors.Is(err, fs.ErrInvalid) {
+		// What is no key opens nothing: what it sealed is lost already.
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
@@ -135,7 +140,7 @@ func (c *Cache) sealingKey(create bool) ([]byte, error) {
 			return nil, err
 		}
 	}
-	key, err = os.ReadFile(path)
+	key, err = c.readFile(path, keySize+1)
 	if err == nil && len(key) != keySize {
 		err = fmt.Errorf("%s holds no key", path)
 	}
@@ -243,8 +248,8 @@ func (e Entry) read(kind string) ([]byte, bool) {
 	if e.name == "" {
 		return nil, false
 	}
-	data, err := os.ReadFile(e.path(kind))
-	if err != nil || len(data) > maxFile || len(data) == 0 || data[:1:1][0] != form[0] {
+	data, err := e.cache.readFile(e.path(kind), maxFile)
+	if err != nil || len(data) == 0 || data[:1:1][0] != form[0] {
 		return nil, false
 	}
 	aead, err := e.aead()

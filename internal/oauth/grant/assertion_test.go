@@ -159,12 +159,16 @@ func TestFederatedAssertions(t *testing.T) {
 		{"a subject in capitals", 700213, "sub", "SYSTEM:serviceaccount:shop:checkout"},
 		{"a pattern", 700213, "sub", "system:serviceaccount:shop:*"},
 		{"another audience", 700212, "aud", []string{"https://kubernetes.default.svc"}},
+		{"a subject under a name in other letters", 700213, "\u017fub", workload},
 		{"over", 700024, "exp", now.Add(-time.Hour).Unix()},
 		{"not yet", 700024, "nbf", now.Add(time.Hour).Unix()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := good()
 			c[row.claim] = row.value
+			if row.claim == "\u017fub" { // an issuer that lets its people name claims of their own must not lend them a subject
+				c["sub"] = workload + "2"
+			}
 			wantError(t, s, assert(s, id, "contoso.test", o.sign(t, c)), 401, "invalid_client", row.number)
 		})
 	}
