@@ -43,7 +43,6 @@ const (
 	kind        = "Microsoft.Resources/deployments"
 	verb        = "Deploying"
 	mostHistory = 800 // deployments that are kept of one scope
-	deepest     = 5   // deployments in deployments
 )
 
 // Mount registers the routes and the worker.

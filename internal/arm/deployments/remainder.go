@@ -47,7 +47,7 @@ func (h *Handler) extra(ctx context.Context, d resource.Deployment, who caller.C
 func (h *Handler) names(ctx context.Context, who caller.Caller, p *template.Plan, named map[string]bool, depth int) {
 	for _, res := range p.Resources {
 		named[strings.ToLower(res.ID)] = true
-		if !equalFold(res.Type, kind) || res.Open || depth >= deepest {
+		if !equalFold(res.Type, kind) || res.Open || depth >= maxNested {
 			continue
 		}
 		inner, err := read([]byte(template.Write(res.Body)))
@@ -64,7 +64,7 @@ func (h *Handler) names(ctx context.Context, who caller.Caller, p *template.Plan
 
 // begotten collects what a deployment in a template has made in this run of the outer one, which the correlation tells.
 func begotten(tx *store.Tx, ofType, id, correlation string, named map[string]bool, depth int) error {
-	if !equalFold(ofType, kind) || depth > deepest {
+	if !equalFold(ofType, kind) || depth > maxNested {
 		return nil
 	}
 	d, err := tx.Deployment(id)
