@@ -33,5 +33,5 @@ func become() error {
 	if err == nil {
 		err = syscall.Exec(filepath.Join(filepath.Dir(self), "keyreeve-whole"), os.Args, os.Environ())
 	}
-	return fmt.Errorf("the whole program is not beside this one: %w", err)
+	return fmt.Errorf("this command is in keyreeve-whole, which belongs in the same folder as %s: %w", self, err)
 }
