@@ -31,7 +31,7 @@ func main() {
 func become() error {
 	self, err := os.Executable()
 	if err == nil {
-		err = syscall.Exec(filepath.Join(filepath.Dir(self), "keyreeve-whole"), os.Args, os.Environ())
+		err = syscall.Exec(filepath.Join(filepath.Dir(self), "keyreeve-whole"), os.Args, os.Environ()) //nolint:gosec // G204: our own program
 	}
 	return fmt.Errorf("this command is in keyreeve-whole, which belongs in the same folder as %s: %w", self, err)
 }
