@@ -42,8 +42,7 @@ func attachCommand(d Deps) *cobra.Command {
 			"gate and the API server need is written to a folder, and what to do with it is printed.\n\n" +
 			"For a cluster that is attached already, it changes what is said anew (az aks update needs node pools, which an attached\n" +
 			"cluster has not) and makes another token: each API server has a gate of its own.\n\n" +
-			"It asks the control plane as you, with the token of `keyreeve login` or `az login` (or the one in KEYREEVE_TOKEN), in the environment\n" +
-			"of `keyreeve env`.",
+			asksAsYou,
 		Args: cobra.ExactArgs(1),
 	}
 	var a attachment

@@ -45,8 +45,7 @@ func hostCommand(d Deps) *cobra.Command {
 			"gets their tokens. For a host that is there already, the identities that are named take the place of those it had (with\n" +
 			"none named they stay), and it gets a new secret: the one before ends. The secret is written to a file that its owner\n" +
 			"alone may read.\n\n" +
-			"It asks the control plane as you, with the token of `az login`, in the environment of `keyreeve env`. You need\n" +
-			"Managed Identity Operator on each identity.",
+			asksAsYou + " You need Managed Identity Operator on each identity.",
 		Args: cobra.ExactArgs(1),
 	}
 	var h newHost

@@ -20,6 +20,10 @@ func (p *place) flags(f *pflag.FlagSet) {
 	f.StringVarP(&p.location, "location", "l", "", "location (default: the resource group's)")
 }
 
+// asksAsYou is how open finds out who asks, for the help of its commands.
+const asksAsYou = "It asks the control plane as you, with the token of `keyreeve login` or `az login` (or the one in KEYREEVE_TOKEN), in the environment\n" +
+	"of `keyreeve env`."
+
 // open returns the Resource Manager API of the environment, and finds the subscription if none was named.
 func (p *place) open(ctx context.Context) (*client.Client, error) {
 	arm, sub, err := armFromEnvironment(ctx)

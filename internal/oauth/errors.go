@@ -418,11 +418,6 @@ func AdminMustConsent(name string) *Error {
 	return e
 }
 
-// Canceled says: the person turned back before signing in.
-func Canceled() *Error {
-	return bad(AccessDenied, 65004, "User canceled the sign-in.")
-}
-
 // OnBehalfSignature says: the token that a service presented is none of this service's.
 func OnBehalfSignature() *Error {
 	return bad(InvalidGrant, 50013, "Assertion failed signature validation: it is no access token of this service.")

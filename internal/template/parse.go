@@ -56,9 +56,6 @@ func Parse(v any) (*Template, error) {
 	return t, nil
 }
 
-// Raw returns the template as it was written.
-func (t *Template) Raw() *Object { return t.raw }
-
 func (t *Template) header() error {
 	for name := range t.raw.All() {
 		switch strings.ToLower(name) {
